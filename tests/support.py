@@ -1,0 +1,39 @@
+"""Running commands and sharing work between the processes of one test run."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+@contextmanager
+def only_one(lock: Path) -> Iterator[None]:
+    """Let one process of the run in at a time."""
+    with lock.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def run(
+    *command: str | Path, cwd: Path = REPO, ok: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user would; its output is in the failure, if it fails."""
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    if ok and done.returncode != 0:
+        pytest.fail(f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def tool(name: str) -> Path:
+    """A command installed beside this Python, such as `nbgrader`."""
+    return Path(sys.executable).with_name(name)
