@@ -1,0 +1,203 @@
+"""What is asked: a check is a small program of calls, run on seeded cases.
+
+Run with the reference functions it gives the expected outcome, run with a misconception in
+the place of one of them the outcome that names the mistake, and run with the student's
+functions what is judged. Everything else follows from these three.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from dlnorm.grading.sections import SECTIONS
+from dlnorm.grading.student import checker
+
+Args = dict[str, Any]
+Functions = Mapping[str, Callable[..., Any]]
+Spec = dict[str, Any]
+
+#: Where the built book is published; messages link into it.
+BOOK_URL = "https://dlnorm.github.io/dlnorm"
+
+
+@dataclass(frozen=True)
+class Misconception:
+    """A function that is wrong on purpose; its docstring is the hint a student reads."""
+
+    function: Callable[..., Any]
+    replaces: str
+    section: str
+
+    @property
+    def name(self) -> str:
+        """The function's name, which reports count by."""
+        return self.function.__name__
+
+    @property
+    def hint(self) -> str:
+        """What was likely done, why it is wrong; never the answer."""
+        return " ".join((inspect.getdoc(self.function) or "").split())
+
+
+@dataclass(frozen=True)
+class Check:
+    """One graded check of an exercise.
+
+    Attributes
+    ----------
+    name : str
+        As in ``check("batchnorm_forward.train", ...)``.
+    program : str
+        Lines such as ``out, cache = batchnorm_forward(x, gamma, beta, bn_param)``.
+    compare : tuple of str
+        The names in it that are compared, in order: ``out`` or ``bn_param['running_mean']``.
+    cases : callable
+        From a generator to the list of argument dicts the program is run on.
+    says : str
+        What a passed check has shown, printed after ✓.
+    section : str
+        Where to reread if the mistake is unknown; a label of `sections`.
+    """
+
+    name: str
+    program: str
+    compare: tuple[str, ...]
+    cases: Callable[[np.random.Generator], list[Args]]
+    says: str
+    section: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The program, line by line."""
+        return [line.strip() for line in self.program.strip().splitlines()]
+
+    @property
+    def functions(self) -> list[str]:
+        """The student's functions that the program calls, in order of their first call."""
+        called: dict[str, None] = {}
+        for line in self.lines:
+            statement = ast.parse(line).body[0]
+            assert isinstance(statement, ast.Assign)
+            call = statement.value
+            assert isinstance(call, ast.Call)
+            assert isinstance(call.func, ast.Name)
+            if call.func.id not in checker.HELPERS:
+                called[call.func.id] = None
+        return list(called)
+
+
+@dataclass(frozen=True)
+class ProblemSet:
+    """The checks of one assignment, with the references and the known mistakes."""
+
+    name: str
+    reference: Functions
+    checks: tuple[Check, ...]
+    misconceptions: tuple[Misconception, ...] = field(default=())
+
+    def check(self, name: str) -> Check:
+        """The check called `name`."""
+        for check in self.checks:
+            if check.name == name:
+                return check
+        raise KeyError(f"{self.name} has no check {name!r}: {[c.name for c in self.checks]}")
+
+    def spec(
+        self, name: str, seed: int, *, fresh: bool = False, with_mistakes: bool = True
+    ) -> Spec:
+        """What `checker.judge` needs: cases with the expected outcome and each mistake's outcome.
+
+        `fresh` marks cases that were drawn for this one run; the message then names the seed.
+        Without the mistakes an answer is judged just as well, but none is named.
+        """
+        check = self.check(name)
+        functions = check.functions
+        what = {"program": check.lines, "compare": list(check.compare)}
+        wrong = [m for m in self.misconceptions if with_mistakes and m.replaces in functions]
+        with _repeatable(seed):
+            cases = self._cases(check, what, seed, wrong)
+        seen = {variant for case in cases for variant in case["variants"]}
+        return {
+            **what,
+            "name": check.name,
+            "functions": functions,
+            "says": check.says,
+            "section": section(check.section),
+            "cases": cases,
+            "hints": {
+                m.name: {"hint": m.hint, "section": section(m.section)}
+                for m in wrong
+                if m.name in seen
+            },
+            "seed": seed if fresh else None,
+        }
+
+    def _cases(self, check: Check, what: Spec, seed: int, wrong: list[Misconception]) -> list[Spec]:
+        """The cases, each with the expected outcome and that of every mistake that shows in it."""
+        reference = {f: self.reference[f] for f in check.functions}
+        cases = []
+        for args in check.cases(np.random.default_rng(seed)):
+            expected = _stored(checker.run(what, reference, args))
+            case: Spec = {"args": args, "expected": expected, "variants": {}}
+            for misconception in wrong:
+                tried = {**reference, misconception.replaces: misconception.function}
+                ran = checker.run(what, tried, args)
+                if checker.difference(what, case, ran):
+                    case["variants"][misconception.name] = _stored(ran)
+            cases.append(case)
+        return cases
+
+
+@contextmanager
+def _repeatable(seed: int) -> Iterator[None]:
+    """Make unseeded generators repeat themselves, so that random functions give the same words."""
+    seeds = np.random.SeedSequence(seed)
+    unseeded, state = np.random.default_rng, np.random.get_state()
+
+    def seeded(own: Any = None) -> np.random.Generator:
+        return unseeded(seeds.spawn(1)[0] if own is None else own)
+
+    np.random.seed(seed % 2**32)
+    with mock.patch.object(np.random, "default_rng", seeded):
+        yield
+    np.random.set_state(state)
+
+
+def misconception(replaces: str, section: str) -> Callable[[Callable[..., Any]], Misconception]:
+    """Decorate a wrong function: which right one it stands for, and where to reread."""
+    return lambda function: Misconception(function, replaces, section)
+
+
+def section(label: str) -> dict[str, str]:
+    """A section of the book as a message shows it."""
+    found = SECTIONS[label]
+    return {
+        "chapter": found.chapter,
+        "title": found.title,
+        "url": f"{BOOK_URL}/{found.page}.html#{label}",
+    }
+
+
+def collect(namespace: Mapping[str, Any], kind: type) -> tuple[Any, ...]:
+    """Every object of `kind` in a module's namespace, in the order they were written."""
+    found: Iterable[Any] = (value for value in namespace.values() if isinstance(value, kind))
+    return tuple(found)
+
+
+def _stored(ran: Spec) -> Spec:
+    """The part of an outcome that is stored and compared: words without the figures behind them."""
+    values = {
+        name: {key: words[:1] for key, words in value.items()}
+        if isinstance(value, dict)
+        else np.asarray(value)
+        for name, value in ran["values"].items()
+    }
+    return {"values": values, "changed": ran["changed"], "raised": ran["raised"]}

@@ -1,0 +1,288 @@
+"""From `solutions/NAME/NAME.md` to what nbgrader reads, and on to `assignments/NAME/`.
+
+The text is the only place where an exercise is written. `refresh_sources` puts beside it what
+nbgrader works on: the notebook, the travelling checker and its stored cases.
+`nbgrader_config.py` calls it, so every nbgrader command finds them fresh.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import numpy as np
+from nbformat import NotebookNode
+
+from dlnorm.grading import PROBLEM_SETS
+from dlnorm.grading.exercise import Spec
+
+CHECKER = Path(__file__).with_name("student") / "checker.py"
+#: The seed of the stored cases. Hidden tests draw their own.
+STORED_SEED = 2014_2015
+#: What the stored cases depend on: the operations, and everything about grading.
+_CODE = [*Path(__file__).parents[1].glob("*.py"), *Path(__file__).parent.rglob("*.py")]
+
+
+class ReleaseError(Exception):
+    """An assignment cannot be released; the text says which, why and what to do."""
+
+
+def assignment_names(course: Path) -> list[str]:
+    """The assignments of the course: folders of `solutions/` that hold a text of their name."""
+    return sorted(path.stem for path in (course / "solutions").glob("*/*.md") if _is_source(path))
+
+
+def refresh_sources(course: Path, *, force: bool = False) -> list[str]:
+    """Write notebook, checker and cases beside each text that is newer than they are.
+
+    Parameters
+    ----------
+    course : Path
+        The course's folder, with `solutions/` in it.
+    force : bool
+        Write them even if they are newer than everything they come from.
+
+    Returns
+    -------
+    list of str
+        The names of the assignments that were written.
+
+    Raises
+    ------
+    ReleaseError
+        If a text names a check that does not exist, or a cell is not fit for nbgrader.
+    """
+    code = max(path.stat().st_mtime for path in _CODE)
+    written = []
+    for name in assignment_names(course):
+        folder = course / "solutions" / name
+        text = folder / f"{name}.md"
+        targets = [folder / f"{name}.ipynb", folder / "checker.py", folder / "checks.npz"]
+        newest = max(code, text.stat().st_mtime)
+        fresh = all(path.exists() and path.stat().st_mtime >= newest for path in targets)
+        if fresh and not force:
+            continue
+        notebook = source_notebook(text)
+        try:
+            specs = [_spec(check) for check in checks_in(notebook)]
+        except ReleaseError as error:
+            raise ReleaseError(f"{text}: {error}") from error
+        for path, content in zip(
+            targets,
+            (nbformat.writes(notebook).encode() + b"\n", CHECKER.read_bytes(), pack(specs)),
+            strict=True,
+        ):
+            _write_whole(path, content)
+        written.append(name)
+    return written
+
+
+def source_notebook(text: Path) -> NotebookNode:
+    """Read a MyST text as a notebook whose cell ids are the same at every release."""
+    notebook: NotebookNode = jupytext.read(text)
+    kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata = NotebookNode(kernelspec=kernelspec)
+    seen: set[str] = set()
+    for number, cell in enumerate(notebook.cells):
+        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
+        cell.id = grade_id or f"cell-{number:03d}"
+        if cell.id in seen or not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", cell.id):
+            raise ReleaseError(
+                f"{text}: every grade_id must be there once and be 1 to 64 letters, digits, - or _;"
+                f" got {cell.id!r}"
+            )
+        seen.add(cell.id)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    nbformat.validate(notebook)
+    return notebook
+
+
+def checks_in(notebook: NotebookNode) -> list[str]:
+    """The names in the notebook's ``check("name", ...)`` calls, in order."""
+    names: dict[str, None] = {}
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        try:
+            tree = ast.parse(cell.source)
+        except SyntaxError as error:
+            raise ReleaseError(f"cell {cell.id} is no Python: {error}") from error
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id == "check"
+                and isinstance(node.args[0], ast.Constant)
+            ):
+                names[str(node.args[0].value)] = None
+    return list(names)
+
+
+def pack(specs: list[Spec]) -> bytes:
+    """Checks as one `.npz`: a JSON text in which an array is the name of another entry."""
+    arrays: dict[str, np.ndarray] = {}
+    known: dict[tuple[Any, ...], str] = {}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(entry) for key, entry in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(entry) for entry in value]
+        if isinstance(value, np.ndarray):
+            if value.dtype.kind not in "fiub":
+                raise TypeError(f"only arrays of numbers can be stored, got dtype {value.dtype}")
+            key = (value.dtype.str, value.shape, value.tobytes())
+            name = known.setdefault(key, f"a{len(known)}")
+            arrays[name] = value
+            return {"array": name}
+        return value.item() if isinstance(value, np.generic) else value
+
+    text = json.dumps({spec["name"]: plain(spec) for spec in specs})
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, checks=np.array(text), **arrays)
+    return stream.getvalue()
+
+
+def install(built: Path, target: Path) -> None:
+    """Put the freshly generated folder `built` in the place of `target`, whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    try:
+        new, old = staging / "new", staging / "old"
+        shutil.copytree(built, new)
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def leaks(source: NotebookNode, released: Path) -> list[str]:
+    """What of the solutions, hidden tests and mark schemes is left in a released folder.
+
+    Parameters
+    ----------
+    source : NotebookNode
+        The notebook with solutions.
+    released : Path
+        The folder a student downloads.
+
+    Returns
+    -------
+    list of str
+        One line a leak; empty if there is none.
+    """
+    found = []
+    for path in sorted(released.rglob("*")):
+        if path.is_dir() or path.suffix == ".npz":
+            continue
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".ipynb":
+            cells = nbformat.reads(text, as_version=4).cells
+            text = "\n".join(cell.source for cell in cells)
+            found += [f"{path.name}: output in a cell" for cell in cells if cell.get("outputs")]
+        lines = {line.strip() for line in text.splitlines()}
+        found += [f"{path.name}: {line}" for line in _secret_lines(source) if line in lines]
+        if re.search(r"^\s*(from|import)\s+dlnorm\b", text, re.MULTILINE):
+            found.append(f"{path.name}: imports dlnorm")
+    return found
+
+
+def _secret_lines(source: NotebookNode) -> Iterator[str]:
+    """Lines of solutions, hidden tests and mark schemes that occur nowhere outside them."""
+    inside: list[str] = []
+    outside: set[str] = set()
+    for cell in source.cells:
+        meta = cell.metadata.get("nbgrader", {})
+        whole = cell.cell_type == "markdown" and meta.get("solution")
+        secret = bool(whole)
+        for line in cell.source.splitlines():
+            line = line.strip()
+            if re.search(r"BEGIN (SOLUTION|HIDDEN TESTS|MARK SCHEME)", line):
+                secret = True
+            elif re.search(r"END (SOLUTION|HIDDEN TESTS|MARK SCHEME)", line):
+                secret = bool(whole)
+            elif secret:
+                inside.append(line)
+            else:
+                outside.add(line)
+    yield from (line for line in dict.fromkeys(inside) if len(line) > 3 and line not in outside)
+
+
+def _is_source(path: Path) -> bool:
+    return path.stem == path.parent.name
+
+
+def _spec(check: str) -> Spec:
+    for problem_set in PROBLEM_SETS.values():
+        if any(c.name == check for c in problem_set.checks):
+            return problem_set.spec(check, STORED_SEED)
+    raise ReleaseError(f"check({check!r}, ...) names a check that no problem set has")
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file in one step, so that nobody ever reads half of it."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+
+
+def same_release(a: Path, b: Path) -> list[str]:
+    """How two released folders differ: texts byte for byte, stored numbers to rounding.
+
+    Returns
+    -------
+    list of str
+        One line a difference; empty if there is none.
+    """
+    names = {
+        p.relative_to(root).as_posix() for root in (a, b) for p in root.rglob("*") if p.is_file()
+    }
+    found = []
+    for name in sorted(names):
+        left, right = a / name, b / name
+        if not (left.exists() and right.exists()):
+            found.append(f"{name}: only in {(left if left.exists() else right).parent}")
+        elif name.endswith(".npz"):
+            if not _same_arrays(left, right):
+                found.append(f"{name}: other stored cases")
+        elif left.read_bytes() != right.read_bytes():
+            found.append(f"{name}: other text")
+    return found
+
+
+def _same_arrays(left: Path, right: Path) -> bool:
+    """Whether two archives hold the same checks, numbers compared to rounding."""
+    from dlnorm.grading.student import checker
+
+    def same(a: Any, b: Any) -> bool:
+        if isinstance(a, dict) and isinstance(b, dict):
+            return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+        if isinstance(a, list) and isinstance(b, list):
+            return len(a) == len(b) and all(map(same, a, b))
+        if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+            scale = 1e-6 if a.dtype == np.float32 else 1e-10
+            return (
+                a.shape == b.shape
+                and a.dtype == b.dtype
+                and bool(np.allclose(a, b, rtol=scale, atol=scale, equal_nan=True))
+            )
+        return bool(a == b)
+
+    try:
+        return same(checker.load(left), checker.load(right))
+    except (zipfile.BadZipFile, KeyError, ValueError):
+        return False

@@ -1,0 +1,1 @@
+"""What travels with an assignment: `checker.py`, a module that needs NumPy and nothing else."""

@@ -1,0 +1,63 @@
+"""The gradebook as a table a person can read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nbgrader.api import Gradebook
+
+
+@dataclass(frozen=True)
+class Row:
+    """One student's score in one assignment; `by_hand` points still wait for a person."""
+
+    assignment: str
+    student: str
+    score: float
+    max_score: float
+    by_hand: float
+
+
+def rows(gradebook: Gradebook) -> list[Row]:
+    """Every submission in the gradebook, by assignment and student."""
+    found = []
+    for assignment in sorted(gradebook.assignments, key=lambda a: str(a.name)):
+        for submission in sorted(assignment.submissions, key=lambda s: str(s.student_id)):
+            waiting = sum(
+                grade.cell.max_score
+                for notebook in submission.notebooks
+                for grade in notebook.grades
+                if grade.needs_manual_grade
+            )
+            found.append(
+                Row(
+                    str(assignment.name),
+                    str(submission.student_id),
+                    float(submission.score),
+                    float(submission.max_score),
+                    float(waiting),
+                )
+            )
+    return found
+
+
+def table(entries: list[Row], remarks: dict[tuple[str, str], str] | None = None) -> str:
+    """The rows as text, one block an assignment, with a bar for each score.
+
+    `remarks`, by (assignment, student), stand at the end of a row.
+    """
+    remarks = remarks or {}
+    lines: list[str] = []
+    wide = max((len(row.student) for row in entries), default=0)
+    for assignment in dict.fromkeys(row.assignment for row in entries):
+        block = [row for row in entries if row.assignment == assignment]
+        lines += [f"{assignment}  (of {block[0].max_score:g} points)"]
+        for row in block:
+            share = row.score / row.max_score if row.max_score else 0.0
+            bar = ("█" * round(20 * share)).ljust(20, "·")
+            waiting = f"  + up to {row.by_hand:g} by hand" if row.by_hand else ""
+            remark = remarks.get((row.assignment, row.student), "")
+            remark = f"  {remark}" if remark else ""
+            lines.append(f"  {row.student:<{wide}}  {row.score:>5g}  {bar}{waiting}{remark}")
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,230 @@
+"""Releasing: assignments/ is fresh, reproducible, gives nothing away, and works on its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from dlnorm.grading import PROBLEM_SETS, release
+from tests.support import REPO, run, tool
+
+ASSIGNMENTS = release.assignment_names(REPO)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sources():
+    release.refresh_sources(REPO)
+
+
+def source(name: str) -> nbformat.NotebookNode:
+    return nbformat.read(REPO / "solutions" / name / f"{name}.ipynb", as_version=4)
+
+
+def test_every_problem_set_is_an_assignment():
+    assert sorted(PROBLEM_SETS) == ASSIGNMENTS
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A copy of the course, as another instructor would have it."""
+    root = tmp_path_factory.mktemp("course")
+    shutil.copy(REPO / "nbgrader_config.py", root)
+    for name in ASSIGNMENTS:
+        (root / "solutions" / name).mkdir(parents=True)
+        shutil.copy(REPO / "solutions" / name / f"{name}.md", root / "solutions" / name)
+    return root
+
+
+def test_the_committed_assignments_are_what_the_texts_give(course):
+    run(tool("dlnorm"), "--course", course, "release")
+    for name in ASSIGNMENTS:
+        assert (
+            release.same_release(course / "assignments" / name, REPO / "assignments" / name) == []
+        )
+    again = run(tool("dlnorm"), "--course", course, "release")
+    assert again.stdout == "".join(f"{name}: up to date\n" for name in ASSIGNMENTS)
+
+
+def test_plain_nbgrader_generates_the_same(course):
+    for name in ASSIGNMENTS:
+        run(tool("nbgrader"), "generate_assignment", name, "--force", cwd=course)
+        assert (
+            release.same_release(course / "assignments" / name, REPO / "assignments" / name) == []
+        )
+
+
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_nothing_leaks(name):
+    assert release.leaks(source(name), REPO / "assignments" / name) == []
+
+
+@pytest.mark.parametrize("secret", ["solution", "hidden", "mark scheme", "import"])
+def test_a_leak_would_be_found(tmp_path, secret):
+    name = ASSIGNMENTS[0]
+    shutil.copytree(REPO / "assignments" / name, tmp_path / name)
+    path = tmp_path / name / f"{name}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    whole = source(name)
+    lines = {
+        "solution": next(release._secret_lines(whole)),
+        "hidden": "from dlnorm.grading import grade",
+        "mark scheme": next(
+            line
+            for cell in whole.cells
+            if "BEGIN MARK SCHEME" in cell.source
+            for line in cell.source.split("BEGIN MARK SCHEME")[1].splitlines()[1:]
+            if len(line.strip()) > 3
+        ),
+        "import": "import dlnorm",
+    }
+    notebook.cells[-1].source += "\n" + lines[secret]
+    nbformat.write(notebook, path)
+    assert release.leaks(whole, tmp_path / name) != []
+
+
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_cell_ids_are_stable_and_grade_ids_unique(name):
+    text = REPO / "solutions" / name / f"{name}.md"
+    first, second = release.source_notebook(text), release.source_notebook(text)
+    assert [c.id for c in first.cells] == [c.id for c in second.cells]
+    assert len({c.id for c in first.cells}) == len(first.cells)
+
+
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_every_check_is_used_shown_and_hidden(name):
+    """Each check of the set stands in one graded cell: visible, and on fresh cases, hidden."""
+    cells = source(name).cells
+    graded = [
+        c.source
+        for c in cells
+        if c.cell_type == "code" and c.metadata.get("nbgrader", {}).get("grade")
+    ]
+    for check in PROBLEM_SETS[name].checks:
+        arguments = f'("{check.name}", {", ".join(check.functions)})'
+        holding = [s for s in graded if f"check{arguments}" in s]
+        assert len(holding) == 1, f"check{arguments} stands in {len(holding)} graded cells"
+        hidden = holding[0].split("### BEGIN HIDDEN TESTS")[1].split("### END HIDDEN TESTS")[0]
+        assert f"grade{arguments}" in hidden
+    assert release.checks_in(source(name)) == [c.name for c in PROBLEM_SETS[name].checks]
+
+
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_there_is_a_written_derivation_with_a_mark_scheme(name):
+    cells = source(name).cells
+    by_hand = [
+        c
+        for c in cells
+        if c.cell_type == "markdown" and c.metadata.get("nbgrader", {}).get("points", 0) > 0
+    ]
+    assert by_hand
+    assert any("=== BEGIN MARK SCHEME ===" in c.source for c in cells)
+
+
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_the_solution_passes_nbgrader_validate_and_the_stub_reports_plainly(name, tmp_path):
+    solved = tmp_path / "solved"
+    shutil.copytree(REPO / "solutions" / name, solved)
+    done = run(tool("nbgrader"), "validate", f"{name}.ipynb", cwd=solved)
+    assert "Success! Your notebook passes all the tests." in done.stdout, done.stdout
+    released = tmp_path / "released"
+    shutil.copytree(REPO / "assignments" / name, released)
+    done = run(tool("nbgrader"), "validate", f"{name}.ipynb", cwd=released)
+    count = len(PROBLEM_SETS[name].checks) + 1  # the written derivation is empty as well
+    assert f"VALIDATION FAILED ON {count} CELL(S)" in done.stdout
+    assert "is not written yet" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_the_released_notebook_runs_without_our_packages(name, tmp_path):
+    """NumPy, Matplotlib and Jupyter are all it needs: anything of ours is made unimportable."""
+    folder = tmp_path / name
+    shutil.copytree(REPO / "assignments" / name, folder)
+    notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
+    code = [c.source for c in notebook.cells if c.cell_type == "code"]
+    script = [
+        "import sys, traceback",
+        "class Away:",
+        "    def find_spec(self, module, *rest):",
+        "        if module.split('.')[0] in ('dlnorm', 'nbwarden', 'nbgrader', 'scipy'):",
+        "            raise ImportError(f'{module} is not there for a student')",
+        "sys.meta_path.insert(0, Away())",
+        f"for source in {code!r}:",
+        "    try:",
+        "        exec(compile(source, 'cell', 'exec'), globals())",
+        "    except Exception as error:",
+        "        print(type(error).__name__, str(error).splitlines()[0])",
+    ]
+    done = run(tool("python"), "-W", "error", "-c", "\n".join(script), cwd=folder)
+    kinds = {line.split()[0] for line in done.stdout.splitlines() if line.strip()}
+    assert "CheckFailed" in kinds
+    assert "ImportError" not in kinds, done.stdout
+
+
+def test_stale_sources_are_written_again_and_fresh_ones_left_alone(course):
+    release.refresh_sources(course)
+    assert release.refresh_sources(course) == []
+    text = course / "solutions" / ASSIGNMENTS[0] / f"{ASSIGNMENTS[0]}.md"
+    later = text.stat().st_mtime + 1e6
+    os.utime(text, (later, later))
+    assert release.refresh_sources(course) == [ASSIGNMENTS[0]]
+
+
+def test_an_edited_release_is_noticed(course):
+    name = ASSIGNMENTS[0]
+    run(tool("dlnorm"), "--course", course, "release")
+    path = course / "assignments" / name / f"{name}.ipynb"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("NotImplementedError", "KeyError", 1), encoding="utf-8")
+    done = run(tool("dlnorm"), "--course", course, "release", name, "--check", ok=False)
+    assert done.returncode == 1
+    assert (
+        f"{name}: out of date ({name}.ipynb: other text); run: dlnorm release {name}" in done.stdout
+    )
+    assert path.read_text(encoding="utf-8") != text, "--check must write nothing"
+
+
+def test_a_check_that_does_not_exist_stops_the_release(course, tmp_path):
+    name = ASSIGNMENTS[0]
+    root = tmp_path / "broken"
+    shutil.copytree(course, root)
+    text = root / "solutions" / name / f"{name}.md"
+    check = PROBLEM_SETS[name].checks[0].name
+    text.write_text(text.read_text(encoding="utf-8").replace(f'check("{check}"', 'check("nope"'))
+    done = run(tool("dlnorm"), "--course", root, "release", ok=False)
+    assert done.returncode != 0
+    assert "names a check that no problem set has" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("release", "nope"), "no assignment 'nope'; there are: batchnorm, dropout"),
+        (("grade",), "nothing to grade"),
+        (("grade", "--class-dir", "/nowhere"), "does not exist"),
+    ],
+)
+def test_a_wrong_command_says_what_to_do(course, arguments, said):
+    done = run(tool("dlnorm"), "--course", course, *arguments, ok=False)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_outside_a_course_the_command_says_where_to_run(tmp_path):
+    done = run(tool("dlnorm"), "release", cwd=tmp_path, ok=False)
+    assert done.returncode == 2
+    assert "nbgrader_config.py does not exist: run dlnorm in the course's folder" in done.stderr
+
+
+def test_a_notebook_is_valid_json_of_format_4_5():
+    for name in ASSIGNMENTS:
+        path: Path = REPO / "assignments" / name / f"{name}.ipynb"
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+        nbformat.validate(notebook)

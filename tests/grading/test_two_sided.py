@@ -1,0 +1,155 @@
+"""The grader itself, from both sides: no wrong variant passes, every right answer does."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+
+import numpy as np
+import pytest
+
+from dlnorm.grading import PROBLEM_SETS, grade
+from dlnorm.grading.exercise import SECTIONS
+from dlnorm.grading.student import checker
+
+SEEDS = range(50)
+
+CHECKS = [(name, check.name) for name, s in PROBLEM_SETS.items() for check in s.checks]
+MISTAKES = [(name, m) for name, s in PROBLEM_SETS.items() for m in s.misconceptions]
+
+
+def answers(problem_set):
+    package = f"{__package__}.right_answers" if __package__ else "tests.grading.right_answers"
+    return importlib.import_module(f"{package}.{problem_set}").ANSWERS
+
+
+ANSWERS = [(name, answer) for name in PROBLEM_SETS for answer in answers(name)]
+
+
+@cache
+def spec_of(problem_set, check, seed):
+    return PROBLEM_SETS[problem_set].spec(check, seed)
+
+
+def verdict(problem_set, check, functions, seed):
+    spec = spec_of(problem_set, check, seed)
+    return checker.judge(spec, [functions[f] for f in spec["functions"]])
+
+
+@pytest.mark.parametrize(("problem_set", "check"), CHECKS)
+def test_the_reference_passes_whatever_the_seed(problem_set, check):
+    reference = PROBLEM_SETS[problem_set].reference
+    for seed in SEEDS:
+        spec = PROBLEM_SETS[problem_set].spec(check, seed, with_mistakes=False)
+        found = checker.judge(spec, [reference[f] for f in spec["functions"]])
+        raised = {case["expected"]["raised"] for case in spec["cases"]}
+        assert raised <= {None} or (check.endswith(".p") and raised <= {None, "ValueError"})
+        assert found["passed"], f"seed {seed}: {found['message']}"
+
+
+@pytest.mark.parametrize(
+    ("problem_set", "answer"), ANSWERS, ids=[f"{name}-{a.name}" for name, a in ANSWERS]
+)
+def test_a_right_answer_passes_whatever_its_style(problem_set, answer):
+    judged = 0
+    for check in PROBLEM_SETS[problem_set].checks:
+        if set(check.functions) <= set(answer.functions):
+            for seed in range(10):
+                found = verdict(problem_set, check.name, answer.functions, seed)
+                assert found["passed"], f"seed {seed}: {found['message']}"
+            judged += 1
+    assert judged, "this answer is never judged: it lacks a function that its checks need"
+
+
+@pytest.mark.parametrize("problem_set", PROBLEM_SETS)
+def test_every_function_has_at_least_six_right_answers(problem_set):
+    count = {
+        function: sum(function in answer.functions for answer in answers(problem_set))
+        for function in PROBLEM_SETS[problem_set].reference
+    }
+    assert min(count.values()) >= 6, count
+
+
+@pytest.mark.parametrize(
+    ("problem_set", "mistake"), MISTAKES, ids=[f"{name}-{m.name}" for name, m in MISTAKES]
+)
+def test_a_misconception_is_rejected_and_named(problem_set, mistake):
+    reference = PROBLEM_SETS[problem_set].reference
+    functions = {**reference, mistake.replaces: mistake.function}
+    named: dict[str, set[str | None]] = {}
+    for check in PROBLEM_SETS[problem_set].checks:
+        if mistake.replaces not in check.functions:
+            continue
+        for seed in range(3):
+            found = verdict(problem_set, check.name, functions, seed)
+            if not found["passed"]:
+                named.setdefault(check.name, set()).add(found["misconception"])
+    assert named, f"{mistake.name} passes every check of {mistake.replaces}"
+    always = [check for check, names in named.items() if names == {mistake.name}]
+    assert always, f"{mistake.name} is rejected but named as {named}"
+
+
+@pytest.mark.parametrize(("problem_set", "mistake"), MISTAKES, ids=lambda v: getattr(v, "name", v))
+def test_a_hint_helps_and_does_not_give_the_answer(problem_set, mistake):
+    assert mistake.section in SECTIONS
+    assert 40 <= len(mistake.hint) <= 420, len(mistake.hint)
+    for code in ("np.", "return ", "keepdims", "axis="):
+        assert code not in mistake.hint, f"{code!r} in a hint is code, not advice"
+
+
+def test_misconception_names_are_unique():
+    names = [m.name for _, m in MISTAKES]
+    assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize(("problem_set", "check"), CHECKS)
+def test_an_unwritten_answer_fails_every_check(problem_set, check):
+    def unwritten(*_):
+        raise NotImplementedError
+
+    spec = spec_of(problem_set, check, 0)
+    found = checker.judge(spec, [unwritten] * len(spec["functions"]))
+    assert not found["passed"]
+    assert "not written yet" in found["message"]
+
+
+@pytest.mark.parametrize(("problem_set", "check"), CHECKS)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda *a: None,
+        lambda *a: a[0],
+        lambda *a: (a[0], None),
+        lambda *a: (a[0], a[0], a[0]),
+        lambda *a: (np.zeros_like(a[0]) if isinstance(a[0], np.ndarray) else 0, None),
+        lambda: 1,
+        lambda *a: "x",
+        lambda *a: (np.full(3, np.nan),) * 3,
+        lambda *a: ([1, 2], {}),
+    ],
+)
+def test_nonsense_never_passes_and_never_crashes_the_checker(problem_set, check, answer):
+    spec = spec_of(problem_set, check, 0)
+    found = checker.judge(spec, [answer] * len(spec["functions"]))
+    # doing nothing is right where nothing is to be done: the identity at test time
+    if found["passed"]:
+        assert check.endswith((".test", ".p0")), found["message"]
+    assert "Traceback" not in found["message"]
+
+
+@pytest.mark.parametrize(("problem_set", "check"), CHECKS)
+def test_every_line_of_a_message_fits(problem_set, check):
+    spec = spec_of(problem_set, check, 0)
+    for function in (lambda *a: None, lambda *a: (a[0] + 1, None), lambda *a: 1 / 0):
+        message = checker.judge(spec, [function] * len(spec["functions"]))["message"]
+        assert max(map(len, message.splitlines())) <= checker.WIDTH, message
+
+
+def test_grade_raises_with_the_diagnosis_and_the_seed():
+    with pytest.raises(checker.CheckFailed, match="seed 7"):
+        grade("batchnorm_forward.train", lambda *a: None, seed=7)
+
+
+def test_an_unknown_check_is_named_with_those_that_exist():
+    with pytest.raises(KeyError, match=r"no check 'nope'.*batchnorm_forward\.train"):
+        grade("nope", print)
