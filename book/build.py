@@ -1,0 +1,203 @@
+"""Build the book: `python book/build.py [--fresh] [--out FOLDER]`.
+
+The site goes to `_build/html`, and any warning fails the build. What has not changed is not done
+again: a page is executed anew when its text or the code of `dlnorm` has changed, of which Jupyter
+Book's own cache would not notice the second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Made by a build, below `_build/`; another build may find all of it gone.
+MADE = ("html", ".doctrees", ".jupyter_cache", "jupyter_execute")
+
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+_PROBLEM = re.compile(r"\b(WARNING|ERROR|SEVERE|CRITICAL): |^Exception occurred|^\w+Error: ")
+_NO_PROBLEM = re.compile(r"^\[IPKernelApp\]")  # ipykernel's notice on how it talks to its parent
+_PROGRESS = re.compile(r"^(reading sources|writing output)\.\.\. \[ *(\d+)%\] *(\S*)")
+_EXECUTED = re.compile(r"/([\w-]+)\.md: Executed notebook in ([\d.]+) seconds")
+
+
+def main() -> int:
+    """Parse the command line, build, and return the exit status."""
+    parser = argparse.ArgumentParser(description="Build the book into _build/html.")
+    parser.add_argument("--fresh", action="store_true", help="forget every earlier build")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT, metavar="FOLDER", help="where to make _build/ instead"
+    )
+    arguments = parser.parse_args()
+    return build(arguments.out.resolve(), fresh=arguments.fresh)
+
+
+def build(out: Path = ROOT, *, fresh: bool = False) -> int:
+    """Build the site into `out/_build/html`; return 0 if there was no warning, else 1."""
+    made = out / "_build"
+    made.mkdir(parents=True, exist_ok=True)
+    with locked(made / ".lock"):
+        if fresh:
+            forget(made, MADE)
+        (made / ".inputs").unlink(missing_ok=True)
+        inputs = digest_of_inputs()
+        # executed pages depend on the package, every page on the extensions
+        forget_if_changed(made, ".code", digest_of_code(), (".jupyter_cache", ".doctrees"))
+        forget_if_changed(made, ".site", digest_of_extensions(), (".doctrees",))
+
+        started = time.monotonic()
+        problems = run_jupyter_book(out, made / "build.log")
+        if problems:
+            # a page that is found unchanged next time would keep its warning to itself
+            forget(made, (".doctrees",))
+            print("\n".join(["", *problems, ""]), file=sys.stderr)
+            print(
+                f"The book was not built: see above, or all of {made / 'build.log'}",
+                file=sys.stderr,
+            )
+            return 1
+        (made / ".inputs").write_text(inputs)
+    print(
+        f"Built without a warning in {time.monotonic() - started:.0f} s: "
+        f"{made / 'html' / 'index.html'}"
+    )
+    return 0
+
+
+def is_fresh(out: Path = ROOT) -> bool:
+    """Whether `out/_build/html` was built, without a warning, from what is there now."""
+    stamp = out / "_build" / ".inputs"
+    return stamp.is_file() and stamp.read_text() == digest_of_inputs()
+
+
+def run_jupyter_book(out: Path, log: Path) -> list[str]:
+    """Run Jupyter Book, show where it is, and return what it complained of."""
+    command = [
+        sys.executable,
+        "-c",
+        "from jupyter_book.cli.main import main; main()",
+        "build",
+        "book",
+        "--config",
+        "_config.yml",
+        "--path-output",
+        str(out),
+        "-W",
+        "-n",
+        "--keep-going",
+    ]
+    search = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search))}
+    lines: list[str] = []
+    with (
+        log.open("w", encoding="utf-8") as file,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            encoding="utf-8",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
+        for raw in process.stdout or ():
+            line = _COLOR.sub("", raw.rstrip())
+            lines.append(line)
+            file.write(line + "\n")
+            show(line)
+    show("")
+    problems = [line for line in lines if _PROBLEM.search(line) and not _NO_PROBLEM.match(line)]
+    if process.returncode and not problems:
+        problems = lines[-30:]
+    elif "Exception occurred:" in lines:
+        problems = [*dict.fromkeys(problems), "", *failed_cell(lines)]
+    return [line.replace(f"{ROOT}/", "") for line in problems]
+
+
+def failed_cell(lines: list[str]) -> list[str]:
+    """Return the source of the cell that failed, and its traceback, out of everything printed."""
+    start = next((i for i, line in enumerate(lines) if "the following cell" in line), -30)
+    rest = lines[start:]
+    end = next((i for i, line in enumerate(rest) if "direct cause of" in line), len(rest))
+    return rest[:end]
+
+
+def show(line: str) -> None:
+    """Turn a line of Sphinx's into progress: one line on a terminal, a line a page elsewhere."""
+    progress, executed = _PROGRESS.match(line), _EXECUTED.search(line)
+    if sys.stdout.isatty():
+        text = f"{progress[1]} {progress[2]:>3} %  {progress[3]}" if progress else ""
+        if progress or not line:
+            print(f"\r\x1b[K{text}", end="", flush=True)
+    if executed:
+        start = "\r\x1b[K" if sys.stdout.isatty() else ""
+        print(f"{start}executed {executed[1]} in {float(executed[2]):.1f} s", flush=True)
+
+
+def forget(made: Path, names: Iterable[str]) -> None:
+    """Remove folders below `_build/`."""
+    for name in names:
+        shutil.rmtree(made / name, ignore_errors=True)
+
+
+def forget_if_changed(made: Path, stamp: str, digest: str, names: Iterable[str]) -> None:
+    """Remove folders that were made from something else, and note what the next are made from."""
+    path = made / stamp
+    if not path.is_file() or path.read_text() != digest:
+        forget(made, names)
+        path.write_text(digest)
+
+
+def digest_of_code() -> str:
+    """Identify what a page's cells run."""
+    return digest((ROOT / "dlnorm").rglob("*.py"), ("numpy", "matplotlib"))
+
+
+def digest_of_extensions() -> str:
+    """Identify what turns a page into HTML, beyond what Sphinx itself keeps track of."""
+    tools = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme")
+    folders = (ROOT / "book" / name for name in ("_ext", "_assets"))
+    files = [path for folder in folders for path in folder.rglob("*.*")]
+    return digest([ROOT / "_config.yml", *files], tools)
+
+
+def digest_of_inputs() -> str:
+    """Identify everything that the site is made from."""
+    files = [path for folder in ("book", "assignments") for path in (ROOT / folder).rglob("*.*")]
+    return digest(files, ()) + digest_of_code() + digest_of_extensions()
+
+
+def digest(files: Iterable[Path], packages: Iterable[str]) -> str:
+    """Hash the names and contents of files and the versions of packages."""
+    total = hashlib.sha256()
+    for path in sorted(files):
+        if path.is_file() and "__pycache__" not in path.parts:
+            total.update(f"{path.relative_to(ROOT)}\0".encode())
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+    for package in packages:
+        total.update(f"{package} {version(package)}\0".encode())
+    return total.hexdigest()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let one build at a time into a folder; the lock goes with its process."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())
