@@ -1,0 +1,58 @@
+# make          set everything up; build the book, release the assignments, grade a sample class
+# make test     set up what the tests need, and run them
+# make help     the rest
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+CLASS  := _build/sample-class
+
+.DEFAULT_GOAL := all
+.PHONY: all help env book assignments grade test lint serve lock clean
+
+all: book assignments grade  ## the book, the assignments and a graded sample class
+	@echo
+	@echo "The book:        _build/html/index.html  (make serve shows it at http://127.0.0.1:8000)"
+	@echo "The assignments: assignments/"
+	@echo "A feedback page: $(CLASS)/feedback/carl/batchnorm/batchnorm.html"
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(VENV)/ready  ## the Python environment, from the lock file
+$(VENV)/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python 3.11 or newer is needed, %s is %d.%d; name another: make PYTHON=python3.12" % (sys.executable, *v[:2]))'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+book: env  ## the site, in _build/html
+	$(BIN)/python book/build.py
+
+assignments: env  ## assignments/ from solutions/, if out of date
+	$(BIN)/dlnorm release
+
+grade: env  ## a sample class, made and graded with nbgrader, in _build/sample-class
+	@$(BIN)/python tests/sample_class/make.py $(CLASS)
+	@# exit status 1 only says that a submission needs a person, and one here does by design
+	@$(BIN)/dlnorm grade --class-dir $(CLASS) || [ $$? -eq 1 ]
+
+test: env lint  ## all tests
+	$(BIN)/python -m pytest -n auto
+
+lint: env  ## ruff, mypy and codespell
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+
+serve: book  ## show the book at http://127.0.0.1:8000
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+lock: env  ## pin the newest versions that pyproject.toml allows
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock
+
+clean:  ## remove what was made, but not the environment
+	rm -rf _build solutions/*/*.ipynb solutions/*/checker.py solutions/*/checks.npz
