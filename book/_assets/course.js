@@ -2,8 +2,13 @@
 (function () {
   "use strict";
 
-  const SCROLLERS =
-    "div.math, span.math.course-wide, mjx-container, .bd-article table, .bd-article pre";
+  const SCROLLERS = [
+    "div.math",
+    "span.math.course-wide",
+    "mjx-container",
+    ".pst-scrollable-table-container",
+    ".bd-article pre",
+  ].join(", ");
 
   /** Let a formula inside a line scroll in its own box if it is wider than the text. */
   function boxWideMath() {

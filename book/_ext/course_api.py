@@ -28,6 +28,9 @@ ELSEWHERE = {
 #: Modules that are no part of `dlnorm`'s own list of names.
 SHOWN_WHOLE = ("dlnorm.plotting",)
 _LITERAL = re.compile(r"``([\w-]+)``")
+_CITATION = re.compile(
+    r"(\b[Bb]ook),\s+equations?\s+((?:``[\w-]+``(?:,\s+and\s+|,\s+|\s+and\s+|\s+to\s+)?)+)"
+)
 
 
 def link_elsewhere(
@@ -58,7 +61,13 @@ def link_equations(
     def link(match: re.Match[str]) -> str:
         return f":eq:`{match[1]}`" if match[1] in labels else match[0]
 
-    lines[:] = [_LITERAL.sub(link, line) for line in lines]
+    def cite(match: re.Match[str]) -> str:
+        if set(_LITERAL.findall(match[2])) <= labels:
+            return match[0]
+        return f"{match[1]}, a chapter in preparation"
+
+    text = _CITATION.sub(cite, "\n".join(lines))
+    lines[:] = _LITERAL.sub(link, text).split("\n")
 
 
 def skip_internals(

@@ -25,14 +25,8 @@ TARGET = "assignments"
 #: What a student's folder consists of, besides its notebook.
 BESIDE = ("checker.py", "checks.npz")
 _HEADING = re.compile(r"^(#{1,2})[ \t]+(.+?)[ \t]*$", re.MULTILINE)
-_DATE = (
-    1980,
-    1,
-    1,
-    0,
-    0,
-    0,
-)  # of every file in a zip, so that the same folder gives the same bytes
+#: Of every file in a zip, so that the same folder gives the same bytes.
+_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 class Exercise(NamedTuple):

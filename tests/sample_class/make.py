@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import shutil
 import sys
 from pathlib import Path
 
@@ -76,13 +75,17 @@ def make(target: Path) -> None:
         for assignment in student.hands_in:
             folder = target / "submitted" / student.name / assignment
             folder.mkdir(parents=True, exist_ok=True)
-            for path in (REPO / "assignments" / assignment).iterdir():
-                if path.is_file() and path.suffix != ".ipynb":
-                    shutil.copyfile(path, folder / path.name)
-            notebook = folder / f"{assignment}.ipynb"
-            text = submission(student, assignment)
-            if not notebook.exists() or notebook.read_text(encoding="utf-8") != text:
-                notebook.write_text(text, encoding="utf-8")
+            files = {
+                path.name: path.read_bytes()
+                for path in (REPO / "assignments" / assignment).iterdir()
+                if path.is_file()
+            }
+            files[f"{assignment}.ipynb"] = submission(student, assignment).encode()
+            for name, content in files.items():
+                path = folder / name
+                # what has not changed keeps its date, and is not graded again
+                if not path.exists() or path.read_bytes() != content:
+                    path.write_bytes(content)
 
 
 if __name__ == "__main__":
