@@ -1,0 +1,210 @@
+"""Run an experiment, or fetch what it gave when it last ran with this code and these settings."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import dlnorm
+from dlnorm._validate import Array
+from dlnorm.experiments._core import BaseSettings, Result, Verdict
+from dlnorm.nn import storage
+
+#: In the order of the course.
+NAMES = (
+    "srivastava_2014",
+    "gal_2016",
+    "wager_2013",
+    "ioffe_2015",
+    "bjorck_2018",
+    "santurkar_2018",
+    "ba_2016",
+    "wu_2018",
+    "ioffe_2017",
+    "salimans_2016",
+    "li_2018",
+    "huang_2018",
+    "hoffer_2017",
+    "ulyanov_2016",
+    "luo_2017",
+    "invariances",
+)
+
+PACKAGE = Path(dlnorm.__file__).parent
+
+
+def run(
+    name: str,
+    settings: BaseSettings | None = None,
+    *,
+    quick: bool = True,
+    cache: str | os.PathLike[str] | bool = True,
+    disable: bool | None = None,
+) -> Result[Any]:
+    """Return an experiment's result, computed now unless it is in the cache.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`.
+    settings : BaseSettings, optional
+        The experiment's own ``Settings``; its ``quick()`` or ``full()`` if left out.
+    quick : bool
+        Which of the two: seconds, for the book's build, or minutes, for its printed claims.
+    cache : path or bool
+        The folder of the cache. True: the environment variable ``DLNORM_CACHE``; without it
+        ``_build/experiments`` of the course's folder, or ``~/.cache/dlnorm`` where the package
+        is installed elsewhere. False: no cache.
+    disable : bool, optional
+        As for `tqdm.tqdm`: if left out, the progress bar is shown on a terminal only.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such experiment, or the settings are another one's.
+
+    Notes
+    -----
+    A stored result is used only if it was computed by the very code that is there now: all of
+    the package that experiments can call, and the experiment itself, down to the comments; by
+    this version of NumPy; and with these settings. A file that cannot be read is computed anew.
+
+    Examples
+    --------
+    >>> result = run("ulyanov_2016", cache=False)
+    >>> print(verdict(result).reproduced)
+    yes
+    """
+    module = module_of(name)
+    if settings is None:
+        settings = module.Settings.quick() if quick else module.Settings.full()
+    if not isinstance(settings, module.Settings):
+        raise TypeError(f"settings must be {name}.Settings, got {type(settings).__module__}'s")
+    if cache is False:
+        return _compute(name, module, settings, disable)
+    folder = cache_folder() if cache is True else Path(cache)
+    wanted = _key(name, settings)
+    path = folder / f"{name}-{wanted['settings_digest'][:12]}-{wanted['code'][:16]}.npz"
+    try:
+        values, stored = storage.read(path)
+        if stored == wanted:
+            return Result(name, settings, values)
+    except (FileNotFoundError, ValueError):  # none, or a damaged one
+        pass
+    result = _compute(name, module, settings, disable)
+    storage.write(path, result.values, wanted)
+    for old in folder.glob(f"{name}-{wanted['settings_digest'][:12]}-*.npz"):
+        if old != path:  # of other code: never to be used again
+            old.unlink(missing_ok=True)
+    return result
+
+
+def figure(result: Result[Any]) -> Any:
+    """Return the figure of a result, a `dlnorm.plotting.Shown`; needs Matplotlib."""
+    return module_of(result.name).figure(result)
+
+
+def verdict(result: Result[Any]) -> Verdict:
+    """Return what the numbers of a result say about the paper's claim."""
+    said: Verdict = module_of(result.name).verdict(result)
+    return said
+
+
+def finding(name: str) -> str:
+    """Return an experiment's docstring: what it shows, and how."""
+    return (module_of(name).__doc__ or "").strip()
+
+
+def module_of(name: str) -> Any:
+    """Return the module of an experiment."""
+    if name not in NAMES:
+        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
+    return importlib.import_module(f"dlnorm.experiments.{name}")
+
+
+def cache_folder() -> Path:
+    """Return where results are kept if nobody says otherwise."""
+    chosen = os.environ.get("DLNORM_CACHE")
+    if chosen:
+        return Path(chosen)
+    course = PACKAGE.parent
+    if (course / "pyproject.toml").is_file():
+        return course / "_build" / "experiments"
+    return Path.home() / ".cache" / "dlnorm"
+
+
+def code_digest(name: str) -> str:
+    """Return the digest of all code that the experiment `name` can call."""
+    digest = hashlib.sha256()
+    for path in _code(name):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _code(name: str) -> Iterator[Path]:
+    """Go through the package: all but what grades, and but the other experiments."""
+    others = {f"{other}.py" for other in NAMES if other != name}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        inside = path.relative_to(PACKAGE).parts
+        if inside[0] == "grading" or (inside[0] == "experiments" and inside[-1] in others):
+            continue
+        yield path
+
+
+def _key(name: str, settings: BaseSettings) -> dict[str, Any]:
+    """Return what a stored result must have in common with the one that is wanted."""
+    told = json.loads(json.dumps(asdict(settings)))
+    text = json.dumps(told, sort_keys=True)
+    return {
+        "name": name,
+        "settings": told,
+        "settings_digest": hashlib.sha256(text.encode()).hexdigest(),
+        "code": hashlib.sha256(f"{code_digest(name)} {_versions()}".encode()).hexdigest(),
+    }
+
+
+def _versions() -> str:
+    """Return the versions of what the numbers come from."""
+    try:
+        data = version("scikit-learn")
+    except PackageNotFoundError:
+        data = "none"
+    return f"numpy {np.__version__}, scikit-learn {data}"
+
+
+def _compute(name: str, module: Any, settings: BaseSettings, disable: bool | None) -> Result[Any]:
+    """Measure once a seed, and put the rows together."""
+    rows: list[dict[str, Array]] = []
+    with (
+        _one_thread(),
+        tqdm(settings.seeds, desc=name, unit="seed", delay=2, disable=disable, leave=False) as bar,
+    ):
+        for seed in bar:
+            rows.append(module.measure(settings, seed))
+    return Result(name, settings, {key: np.stack([r[key] for r in rows]) for key in rows[0]})
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Keep BLAS to one thread, if it can be told: matrices this small only lose by more."""
+    try:
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    except ModuleNotFoundError:
+        return nullcontext()
+    limits: AbstractContextManager[Any] = threadpool_limits(1)
+    return limits

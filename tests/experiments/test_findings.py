@@ -1,0 +1,222 @@
+"""Each experiment at its quick setting: what a trial found clear comes out, and could have failed.
+
+One test an experiment does all that needs its result, so that workers of one run never compute
+the same. Results are kept in the course's cache, and are computed by the code that is there.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dlnorm import experiments, nn
+from dlnorm.experiments import NAMES, Result, _run
+from dlnorm.nn import data as nn_data
+
+Values = dict[str, Any]
+inf = np.inf
+
+
+def flipped(*keys: str, axis: int) -> Callable[[Values], Values]:
+    """Turn arrays around along an axis: who won has lost."""
+    return lambda v: {k: np.flip(a, axis) if k in keys else a for k, a in v.items()}
+
+
+def changed(**new: Callable[[Any], Any]) -> Callable[[Values], Values]:
+    return lambda v: {k: new[k](a.copy()) if k in new else a for k, a in v.items()}
+
+
+def put(index: Any, value: float) -> Callable[[Any], Any]:
+    """Set a part of an array."""
+
+    def f(a: Any) -> Any:
+        a[index] = value
+        return a
+
+    return f
+
+
+#: What the trials found: the verdict, or None where they left it open.
+EXPECTED = {
+    **dict.fromkeys(("srivastava_2014", "gal_2016", "wager_2013", "ioffe_2015"), "yes"),
+    **dict.fromkeys(("bjorck_2018", "santurkar_2018", "ba_2016", "wu_2018"), "yes"),
+    **dict.fromkeys(("huang_2018", "ulyanov_2016", "luo_2017", "invariances"), "yes"),
+    "ioffe_2017": "partly",
+    "salimans_2016": "partly",
+    "li_2018": None,
+    "hoffer_2017": None,
+}
+
+#: Numbers that say the opposite, for which the verdict must be "no".
+CONTRARY: dict[str, Callable[[Values], Values]] = {
+    "srivastava_2014": flipped("error", "active", axis=2),
+    "gal_2016": changed(averaged=lambda a: 0 * a, auroc=lambda a: 0 * a + 0.5),
+    "wager_2013": changed(ratio=lambda a: 0 * a + 1.2),
+    "ioffe_2015": flipped("steps", "bias", "loss", axis=1),
+    "bjorck_2018": flipped("loss", axis=1),
+    "santurkar_2018": changed(
+        steps=put(np.s_[..., 2], inf),
+        drift=lambda a: a[..., ::-1],
+        identity=lambda a: 0 * a + 1,
+    ),
+    "ba_2016": changed(error=lambda a: a + np.array([[30, 0, 0], [40, 5, 5], [0, 0, 0]])),
+    "wu_2018": changed(error=lambda a: a[:, [1, 0, 2]]),
+    "ioffe_2017": flipped("error", axis=2),
+    "salimans_2016": flipped("steps", axis=1),
+    "li_2018": changed(
+        formula=lambda a: a * [1.1, 1],
+        shift=lambda a: a[:, ::-1] + np.array([[0], [0], [0], [1]]),
+        error=lambda a: a[..., ::-1],
+    ),
+    "huang_2018": flipped("condition", "steps", axis=1),
+    "hoffer_2017": changed(error=lambda a: a + np.array([5, 0, 0])),
+    "ulyanov_2016": changed(error=lambda a: 0 * a + 3, change=lambda a: a[:, ::-1]),
+    "luo_2017": flipped("loss", "largest", axis=1),
+    "invariances": changed(change=lambda a: 0 * a),
+}
+
+
+#: Where the numbers don't say "yes": some that would.
+FAVORABLE: dict[str, Callable[[Values], Values]] = {
+    "ioffe_2017": changed(error=lambda a: a + np.array([[0, 0], [0, 0], [20, 0]])),
+    "salimans_2016": changed(
+        steps=lambda a: (
+            0 * np.nan_to_num(a, posinf=0) + np.array([inf, 100, 50, 40, 20, 30])[:, np.newaxis]
+        )
+    ),
+    "li_2018": changed(error=lambda a: a + np.array([[0, 0], [9, 0], [0, 0], [0, 0]])),
+    "hoffer_2017": changed(error=lambda a: a + np.array([0, 5, 0])),
+}
+
+
+def test_every_experiment_is_looked_at() -> None:
+    assert set(EXPECTED) == set(CONTRARY) == set(NAMES)
+    assert set(FAVORABLE) == {name for name in NAMES if EXPECTED[name] != "yes"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_finding_comes_out_and_is_shown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    result = experiments.run(name)
+    verdict = experiments.verdict(result)
+    with capsys.disabled():
+        print(f"\n{name}: {verdict}")
+    assert verdict.reproduced == (EXPECTED[name] or verdict.reproduced)
+    assert verdict.text.endswith(".")
+    assert not re.search(r"\bnan\b", verdict.text)
+    DIRECTIONS.get(name, lambda r: None)(result)
+
+    seeds = len(result.settings.seeds)
+    assert all(len(value) == seeds for value in result.values.values())
+    documented = experiments.finding(name).split("Values:")[1]
+    assert set(re.findall(r"``(\w+)``", documented)) == set(result.values)
+
+    contrary = Result(name, result.settings, CONTRARY[name](result.values))
+    assert experiments.verdict(contrary).reproduced == "no"
+    favorable = FAVORABLE.get(name, lambda v: v)(result.values)
+    assert experiments.verdict(Result(name, result.settings, favorable)).reproduced == "yes"
+
+    shown = experiments.figure(result).svg
+    alt = re.search(r'aria-label="([^"]+)"', shown)
+    assert alt is not None
+    assert len(alt[1]) > 60
+    assert alt[1].endswith(".")
+    assert "nan" not in re.sub(r"\w+nan|nan\w+", "", alt[1])
+
+
+# ---------------------------------------------------------------- what a verdict in part rests on
+
+
+def of_renorm(result: Result[Any]) -> None:
+    """At batch size 2 renorm halves the error of batch norm at least."""
+    small = result.mean("error")[0]
+    assert small[1] < small[0] / 2
+
+
+def of_weight_norm(result: Result[Any]) -> None:
+    """Mean-only batch norm is fastest at the small rate, and the bad start needs it or data."""
+    steps = result.median("steps")[:, 0]
+    assert steps[4] == steps.min()
+    assert steps[0] == inf
+    assert steps[3] < inf
+
+
+def of_variance_shift(result: Result[Any]) -> None:
+    """The formula holds, the shift builds up, and Uout has none."""
+    formula, shift = result["formula"], result.mean("shift")
+    assert np.abs(formula[:, :, 0] / formula[:, :, 1] - 1).max() < 0.02
+    assert shift[1].min() > 1.5
+    assert (np.diff(shift[2]) > 0).all()
+    assert shift[3].max() < 1.1
+    assert experiments.verdict(result).reproduced in ("yes", "partly")
+
+
+def of_ghosts(result: Result[Any]) -> None:
+    """The three trainings are close: a null, unless chance has it otherwise."""
+    error = result.mean("error")
+    assert error.max() - error.min() < 1.5
+
+
+DIRECTIONS: dict[str, Callable[[Result[Any]], None]] = {
+    "ioffe_2017": of_renorm,
+    "salimans_2016": of_weight_norm,
+    "li_2018": of_variance_shift,
+    "hoffer_2017": of_ghosts,
+}
+
+
+# ---------------------------------------------------------------- what all have in common
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_says_what_it_shows_and_cites_the_paper(name: str) -> None:
+    text = experiments.finding(name)
+    assert text.splitlines()[0].endswith(".")
+    assert re.search(r"^[A-Z][\w&,\s]+ (et al\. )?\(20\d\d\)", text, re.MULTILINE)
+    assert "Values:" in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_are_frozen_and_full_is_more_than_quick(name: str) -> None:
+    settings = _run.module_of(name).Settings
+    quick, full = settings.quick(), settings.full()
+    assert len(full.seeds) > len(quick.seeds)
+    assert set(quick.seeds) <= set(full.seeds)
+    with pytest.raises(FrozenInstanceError):
+        quick.seeds = (1, 2)
+    hash(quick)
+    assert all(field.name in repr(full) for field in fields(full))
+
+
+@pytest.mark.parametrize("name", ["ulyanov_2016", "invariances", "huang_2018"])
+def test_a_seed_gives_the_same_numbers_every_time(name: str) -> None:
+    module = _run.module_of(name)
+    one, two = (module.measure(module.Settings.quick(), 1) for _ in range(2))
+    other = module.measure(module.Settings.quick(), 2)
+    assert all((one[key] == two[key]).all() for key in one)
+    assert any((one[key] != other[key]).any() for key in one)
+
+
+def test_the_table_of_invariances_can_be_put_on_a_page() -> None:
+    module = _run.module_of("invariances")
+    lines = module.markdown(experiments.run("invariances")).splitlines()
+    assert len(lines) == 2 + len(module.NORMS)
+    assert len({line.count("|") for line in lines}) == 1
+    cells = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in lines[2:]}
+    assert set("".join(cells["none"])) == {" ", "✗"}
+    assert [cell.strip() for cell in cells["batch"]] == list("✓✓✗✓✓✓✓✗")
+
+
+def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a network connection was asked for")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    nn_data._all_digits.cache_clear()
+    assert len(nn.digits(seed=0).x_train) == 1297
