@@ -118,11 +118,16 @@ def run_jupyter_book(out: Path, log: Path) -> list[str]:
             file.write(line + "\n")
             show(line)
     show("")
+    return problems_in(lines, process.returncode)
+
+
+def problems_in(lines: list[str], status: int) -> list[str]:
+    """Return what an author needs to see of the output of a build that did not go well."""
     problems = [line for line in lines if _PROBLEM.search(line) and not _NO_PROBLEM.match(line)]
-    if process.returncode and not problems:
-        problems = lines[-30:]
-    elif "Exception occurred:" in lines:
+    if "Exception occurred:" in lines:
         problems = [*dict.fromkeys(problems), "", *failed_cell(lines)]
+    elif status and not problems:
+        problems = lines[-30:]
     return [line.replace(f"{ROOT}/", "") for line in problems]
 
 
