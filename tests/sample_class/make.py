@@ -18,6 +18,7 @@ import nbformat
 REPO = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO))
 
+from dlnorm.grading.release import refresh_sources  # noqa: E402
 from tests.sample_class.cast import CAST, Student  # noqa: E402
 
 
@@ -71,6 +72,7 @@ def submission(student: Student, assignment: str) -> str:
 
 def make(target: Path) -> None:
     """Write the whole class below `target`."""
+    refresh_sources(REPO)
     for student in CAST:
         for assignment in student.hands_in:
             folder = target / "submitted" / student.name / assignment
