@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from html import escape
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from docutils import nodes
+from jupyter_cache import get_cache
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
@@ -34,14 +35,20 @@ def offer_notebook(
 ) -> None:
     """Let the theme's download button offer the executed notebook.
 
-    The theme does so itself only beside a button that launches the page on some server.
+    The theme does so itself only beside a button that launches the page on some server; and for a
+    page out of its cache, MyST-NB writes the notebook without outputs, so they are added here.
     """
-    executed = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
-    if doctree is not None and "kernelspec" in app.env.metadata[page] and executed.is_file():
-        target = Path(app.outdir, "_sources", f"{page}.ipynb")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(executed, target)
-        context["ipynb_source"] = f"{page}.ipynb"
+    source = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
+    if doctree is None or "kernelspec" not in app.env.metadata[page] or not source.is_file():
+        return
+    notebook = nbformat.read(source, as_version=4)
+    if not any(cell.get("outputs") for cell in notebook.cells):
+        cache = get_cache(app.env.mystnb_config.execution_cache_path)
+        _, notebook = cache.merge_match_into_notebook(notebook)
+    target = Path(app.outdir, "_sources", f"{page}.ipynb")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, target)
+    context["ipynb_source"] = f"{page}.ipynb"
 
 
 def visit_citation(self: HTML5Translator, node: nodes.citation) -> None:
