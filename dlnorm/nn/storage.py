@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, Array], record: Any
 
     Examples
     --------
-    >>> with tempfile.TemporaryDirectory() as folder:
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
     ...     write(f"{folder}/state.npz", {"x": np.ones(2)}, {"step": 3})
     ...     read(f"{folder}/state.npz")
     ({'x': array([1., 1.])}, {'step': 3})
@@ -51,15 +52,14 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, Array], record: Any
             raise TypeError(f"arrays[{name!r}] must hold plain numbers, got {value.dtype}")
     path.parent.mkdir(parents=True, exist_ok=True)
     # in the same folder, because only within one file system is a rename one step
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.name}-", suffix=".npz", delete=False
-    ) as file:
-        try:
+    aside = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    try:
+        with aside.open("xb") as file:
             np.savez(file, allow_pickle=False, **{_RECORD: text}, **arrays)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], Any]:
