@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 CLASS  := _build/sample-class
 
 .DEFAULT_GOAL := all
-.PHONY: all help env book assignments grade test lint serve lock clean
+.PHONY: all help env book assignments grade test lint bench serve lock clean
 
 all: book assignments grade  ## the book, the assignments and a graded sample class
 	@echo
@@ -46,6 +46,9 @@ lint: env  ## ruff, mypy and codespell
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/codespell
+
+bench: env  ## time every norm against the textbook form (and PyTorch, if installed); for the book
+	$(BIN)/python -m dlnorm.bench --out book/data/bench.json
 
 serve: book  ## show the book at http://127.0.0.1:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000

@@ -62,7 +62,9 @@ def real(name: str, value: Array) -> Array:
 def finite(name: str, value: Array, because_of: Array | None = None) -> Array:
     """Return `value` unless a NaN or an infinity is in it (or in what was computed from it)."""
     checked = value if because_of is None else because_of
-    if not np.isfinite(checked).all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = checked.sum()  # finite only if every entry is, and cheaper than asking each
+    if not np.isfinite(total) and not np.isfinite(checked).all():
         bad = value.size - int(np.isfinite(value).sum())
         if bad:
             raise ValueError(

@@ -14,11 +14,11 @@ from dlnorm import _validate
 from dlnorm._validate import Array
 from dlnorm.standardize import (
     StandardizeCache,
+    closed_form,
     scale_shift,
-    scale_shift_backward,
+    scale_shift_gradients,
     standard_deviation,
     standardize,
-    standardize_backward,
 )
 
 MODES = ("train", "test")
@@ -138,10 +138,14 @@ def batchnorm_backward(dout: Array, cache: BatchNormCache) -> tuple[Array, Array
     >>> dbeta
     array([3.])
     """
-    dx_hat, dgamma, dbeta = _backward_affine(dout, cache)
+    dout, dgamma, dbeta = _backward_affine(dout, cache)
+    scale = cache.gamma / cache.stats.std
     if cache.mode == "test":
-        return dx_hat / cache.stats.std, dgamma, dbeta
-    return standardize_backward(dx_hat, cache.stats), dgamma, dbeta
+        dx = scale * dout
+    else:
+        m = dout.size // dbeta.size  # the two means are dbeta and dgamma over m
+        dx = closed_form(dout, dbeta / m, dgamma / m, cache.stats.x_hat, scale)
+    return dx, dgamma.reshape(cache.gamma_shape), dbeta.reshape(cache.gamma_shape)
 
 
 def batchnorm_backward_staged(dout: Array, cache: BatchNormCache) -> tuple[Array, Array, Array]:
@@ -186,7 +190,9 @@ def batchnorm_backward_staged(dout: Array, cache: BatchNormCache) -> tuple[Array
     m = x_hat.size // std.size  # how many entries each mean runs over
     centered = x_hat * std
 
-    dx_hat, dgamma, dbeta = _backward_affine(dout, cache)
+    dout, dgamma, dbeta = _backward_affine(dout, cache)
+    # out = gamma * x_hat + beta
+    dx_hat = cache.gamma * dout
     # x_hat = centered / std
     dstd = (-dx_hat * centered / std**2).sum(axis=axes, keepdims=True)
     # std = sqrt(var + eps)
@@ -197,7 +203,7 @@ def batchnorm_backward_staged(dout: Array, cache: BatchNormCache) -> tuple[Array
     dmean = -dcentered.sum(axis=axes, keepdims=True)
     # mean = mean(x), and x feeds centered as well
     dx = dcentered + dmean / m
-    return dx, dgamma, dbeta
+    return dx, dgamma.reshape(cache.gamma_shape), dbeta.reshape(cache.gamma_shape)
 
 
 def spatial_batchnorm_forward(
@@ -327,9 +333,8 @@ def _remember(key: str, bn_param: Any, old: Array, batch: Array, momentum: float
 
 
 def _backward_affine(dout: Any, cache: BatchNormCache) -> tuple[Array, Array, Array]:
-    """Backward through gamma and beta: ``(dx_hat, dgamma, dbeta)``, gamma's shape restored."""
+    """Return `dout`, checked, and the gradients of gamma and beta, shaped to broadcast."""
     _validate.cache(cache, BatchNormCache, "a batch-norm forward pass")
     x_hat = cache.stats.x_hat
     dout = _validate.upstream("dout", dout, x_hat.shape)
-    dx_hat, dgamma, dbeta = scale_shift_backward(dout, x_hat, cache.gamma)
-    return dx_hat, dgamma.reshape(cache.gamma_shape), dbeta.reshape(cache.gamma_shape)
+    return dout, *scale_shift_gradients(dout, x_hat, cache.gamma)

@@ -23,7 +23,13 @@ from dlnorm.batchnorm import (
     _settings,
     batchnorm_backward,
 )
-from dlnorm.standardize import scale_shift, standard_deviation, standardize
+from dlnorm.standardize import (
+    scale_shift,
+    scale_shift_backward,
+    standard_deviation,
+    standardize,
+    standardize_gradient,
+)
 
 
 class BatchRenormParam(BatchNormParam):
@@ -398,7 +404,11 @@ def ghost_batchnorm_backward(dout: Array, cache: BatchNormCache) -> tuple[Array,
         return batchnorm_backward(dout, cache)
     ghosts, size, *rest = cache.stats.x_hat.shape
     dout = _validate.upstream("dout", dout, (ghosts * size, *rest))
-    dx, dgamma, dbeta = batchnorm_backward(dout.reshape(ghosts, size, *rest), cache)
+    dx_hat, *dparameters = scale_shift_backward(
+        dout.reshape(ghosts, size, *rest), cache.stats.x_hat, cache.gamma
+    )
+    dx = standardize_gradient(dx_hat, cache.stats)
+    dgamma, dbeta = (d.reshape(cache.gamma_shape) for d in dparameters)
     return dx.reshape(dout.shape), dgamma, dbeta
 
 

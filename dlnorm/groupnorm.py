@@ -19,7 +19,7 @@ from dlnorm.standardize import (
     scale_shift,
     scale_shift_backward,
     standardize,
-    standardize_backward,
+    standardize_gradient,
 )
 
 FEATURE_AXIS = 1
@@ -126,7 +126,7 @@ def spatial_groupnorm_backward(dout: Array, cache: GroupNormCache) -> tuple[Arra
     n, groups, size, h, w = x_hat.shape
     dout = _validate.upstream("dout", dout, (n, groups * size, h, w))
     dx_hat, dgamma, dbeta = scale_shift_backward(dout.reshape(x_hat.shape), x_hat, cache.gamma)
-    dx = standardize_backward(dx_hat, cache.stats).reshape(dout.shape)
+    dx = standardize_gradient(dx_hat, cache.stats).reshape(dout.shape)
     return dx, dgamma.reshape(cache.gamma_shape), dbeta.reshape(cache.gamma_shape)
 
 

@@ -20,7 +20,7 @@ from dlnorm.standardize import (
     scale_shift_backward,
     standard_deviation,
     standardize,
-    standardize_backward,
+    standardize_gradient,
 )
 
 FEATURE_AXIS = 1
@@ -164,7 +164,7 @@ def layernorm_backward(dout: Array, cache: LayerNormCache) -> tuple[Array, Array
     x_hat = cache.stats.x_hat
     dout = _validate.upstream("dout", dout, x_hat.shape)
     dx_hat, dgamma, dbeta = scale_shift_backward(dout, x_hat, cache.gamma)
-    dx = standardize_backward(dx_hat, cache.stats)
+    dx = standardize_gradient(dx_hat, cache.stats)
     return dx, dgamma.reshape(cache.gamma_shape), dbeta.reshape(cache.gamma_shape)
 
 
