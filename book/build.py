@@ -53,7 +53,8 @@ def build(out: Path = ROOT, *, fresh: bool = False) -> int:
         (made / ".inputs").unlink(missing_ok=True)
         inputs = digest_of_inputs()
         # executed pages depend on the package, every page on the extensions
-        forget_if_changed(made, ".code", digest_of_code(), (".jupyter_cache", ".doctrees"))
+        if forget_if_changed(made, ".code", digest_of_code(), (".jupyter_cache", ".doctrees")):
+            run_experiments()
         forget_if_changed(made, ".site", digest_of_extensions(), (".doctrees",))
 
         started = time.monotonic()
@@ -79,6 +80,13 @@ def is_fresh(out: Path = ROOT) -> bool:
     """Whether `out/_build/html` was built, without a warning, from what is there now."""
     stamp = out / "_build" / ".inputs"
     return stamp.is_file() and stamp.read_text() == digest_of_inputs()
+
+
+def run_experiments() -> None:
+    """Fill the cache of the experiments that pages show: on all cores, which Sphinx would not."""
+    command = [sys.executable, "-m", "dlnorm.experiments", "--jobs", "0"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    print(f"experiments: {done.stdout.strip().splitlines()[-1]}", flush=True)
 
 
 def run_jupyter_book(out: Path, log: Path) -> list[str]:
@@ -157,12 +165,14 @@ def forget(made: Path, names: Iterable[str]) -> None:
         shutil.rmtree(made / name, ignore_errors=True)
 
 
-def forget_if_changed(made: Path, stamp: str, digest: str, names: Iterable[str]) -> None:
+def forget_if_changed(made: Path, stamp: str, digest: str, names: Iterable[str]) -> bool:
     """Remove folders that were made from something else, and note what the next are made from."""
     path = made / stamp
-    if not path.is_file() or path.read_text() != digest:
+    changed = not path.is_file() or path.read_text() != digest
+    if changed:
         forget(made, names)
         path.write_text(digest)
+    return changed
 
 
 def digest_of_code() -> str:

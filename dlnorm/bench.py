@@ -15,6 +15,7 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")  # before NumPy is imported, which reads them once
 
 import argparse
+import importlib
 import json
 import math
 import platform
@@ -138,7 +139,7 @@ def textbook(norm: str, x: Array, gamma: Array, beta: Array, dout: Array) -> Pas
 def in_torch(norm: str, x: Array, gamma: Array, beta: Array, dout: Array) -> Pass | None:
     """PyTorch's own kernels on one thread, or None where it is not installed."""
     try:
-        import torch
+        torch: Any = importlib.import_module("torch")
     except ImportError:
         return None
     torch.set_num_threads(1)
@@ -174,8 +175,11 @@ def in_torch(norm: str, x: Array, gamma: Array, beta: Array, dout: Array) -> Pas
 def contenders(norm: str, shape: tuple[int, ...], dtype: type) -> dict[str, Pass]:
     """Every way to compute the same, on the same random numbers."""
     rng = np.random.default_rng(0)
-    x, dout = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
-    gamma, beta = (rng.standard_normal(shape[1]).astype(dtype) for _ in range(2))
+
+    def random(shape: int | tuple[int, ...]) -> Array:
+        return rng.standard_normal(shape).astype(dtype)
+
+    x, gamma, beta, dout = random(shape), random(shape[1]), random(shape[1]), random(shape)
     passes: dict[str, Pass | None] = {
         "dlnorm": ours(norm, x, gamma, beta, dout),
         "textbook": textbook(norm, x, gamma, beta, dout),

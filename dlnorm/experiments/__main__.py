@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+
+from tqdm import tqdm
 
 from dlnorm.experiments._run import NAMES, cache_folder, figure, finding, run, verdict
 
 _EPILOG = """\
 examples:
   python -m dlnorm.experiments                   all of them, at the quick settings
+  python -m dlnorm.experiments --jobs 2          the same, two at a time
   python -m dlnorm.experiments --list            what there is, one line each
   python -m dlnorm.experiments bjorck_2018       one of them: its finding, then what came out
   python -m dlnorm.experiments li_2018 --full    with more seeds, larger networks, longer training
@@ -52,6 +58,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--cache", type=Path, metavar="FOLDER", help=f"where results are kept ({cache_folder()})"
     )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="how many at a time (0: one a core)"
+    )
     parser.add_argument("--no-cache", action="store_true", help="compute now, and keep nothing")
     arguments = parser.parse_args(argv)
 
@@ -64,7 +73,14 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{name:16} {finding(name).splitlines()[0]}")
         return 0
 
+    if arguments.jobs < 0:
+        parser.error(f"--jobs must be 0 or more, got {arguments.jobs}")
+    if arguments.no_cache and arguments.jobs != 1:
+        parser.error("--no-cache computes one at a time; leave out --jobs")
+
     started = time.monotonic()
+    if arguments.jobs != 1 and len(names) > 1:
+        fill_cache(names, not arguments.full, arguments.cache or True, arguments.jobs)
     for name in names:
         if arguments.names:
             print(finding(name), end="\n\n")
@@ -76,6 +92,16 @@ def main(argv: list[str] | None = None) -> int:
             (arguments.figures / f"{name}.svg").write_text(figure(result).svg, encoding="utf-8")
     print(f"{len(names)} in {time.monotonic() - started:.0f} s.")
     return 0
+
+
+def fill_cache(names: Iterable[str], quick: bool, cache: Path | bool, jobs: int) -> None:
+    """Compute what the cache lacks, `jobs` at a time, each in a process of its own."""
+    names = list(names)
+    with ProcessPoolExecutor(jobs or os.cpu_count()) as pool:
+        waiting = {pool.submit(run, name, quick=quick, cache=cache, disable=True): name
+                   for name in names}  # fmt: skip
+        for done in tqdm(as_completed(waiting), total=len(names), unit="experiment", disable=None):
+            done.result()
 
 
 if __name__ == "__main__":

@@ -158,11 +158,13 @@ def code_digest(name: str) -> str:
 
 
 def _code(name: str) -> Iterator[Path]:
-    """Go through the package: all but what grades, and but the other experiments."""
+    """Go through the package: all but what grades and times, and but the other experiments."""
     others = {f"{other}.py" for other in NAMES if other != name}
     for path in sorted(PACKAGE.rglob("*.py")):
         inside = path.relative_to(PACKAGE).parts
-        if inside[0] == "grading" or (inside[0] == "experiments" and inside[-1] in others):
+        if inside[0] in ("grading", "cli.py", "bench.py"):
+            continue
+        if inside[0] == "experiments" and inside[-1] in others:
             continue
         yield path
 

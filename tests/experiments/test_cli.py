@@ -54,6 +54,29 @@ def test_the_command_prints_finding_and_verdict_and_writes_figure_and_cache(
     assert len(list(cache.iterdir())) == 1
 
 
+def test_several_at_a_time_give_what_one_at_a_time_gives(tmp_path: Path) -> None:
+    names = ("invariances", "ulyanov_2016")
+    command = [sys.executable, "-W", "error", "-m", "dlnorm.experiments", *names, "--cache"]
+    together = run(*command, tmp_path / "a", "--jobs", "2").stdout.splitlines()
+    alone = run(*command, tmp_path / "b").stdout.splitlines()
+    assert together[:-1] == alone[:-1]  # the last line says how long it took
+    assert len(list((tmp_path / "a").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [(["--jobs", "-1"], "--jobs must be 0 or more, got -1"),
+     (["--jobs", "2", "--no-cache"], "--no-cache computes one at a time; leave out --jobs")],
+)  # fmt: skip
+def test_jobs_that_make_no_sense_are_refused(
+    wrong: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(wrong)
+    assert stop.value.code == 2
+    assert says in capsys.readouterr().err
+
+
 def test_full_and_no_cache_are_handed_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
