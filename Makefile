@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 CLASS  := _build/sample-class
 
 .DEFAULT_GOAL := all
-.PHONY: all help env book assignments grade test lint bench serve lock clean
+.PHONY: all help env book assignments grade test lint pdf bench serve lock clean
 
 all: book assignments grade  ## the book, the assignments and a graded sample class
 	@echo
@@ -35,8 +35,11 @@ assignments: env  ## assignments/ from solutions/, if out of date
 
 grade: env  ## a sample class, made and graded with nbgrader, in _build/sample-class
 	@$(BIN)/python tests/sample_class/make.py $(CLASS)
+	@# where there is no sandbox (macOS, or no bubblewrap), our own sample class needs none;
 	@# exit status 1 only says that a submission needs a person, and one here does by design
-	@$(BIN)/dlnorm grade --class-dir $(CLASS) || [ $$? -eq 1 ]
+	@command -v bwrap >/dev/null || { echo "No bubblewrap here: the sample class, our own code, is graded without a sandbox."; \
+	  export NBWARDEN_NO_SANDBOX=1; }; \
+	  $(BIN)/dlnorm grade --class-dir $(CLASS) || [ $$? -eq 1 ]
 
 test: env lint  ## all tests
 	$(BIN)/python -m pytest -n auto
@@ -46,6 +49,9 @@ lint: env  ## ruff, mypy and codespell
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/codespell
+
+pdf: book  ## the book as one PDF, in _build/book.pdf (needs Chromium)
+	$(BIN)/python book/pdf.py
 
 bench: env  ## time every norm against the textbook form (and PyTorch, if installed); for the book
 	$(BIN)/python -m dlnorm.bench --out book/data/bench.json
@@ -58,4 +64,4 @@ lock: env  ## pin the newest versions that pyproject.toml allows
 	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock
 
 clean:  ## remove what was made, but not the environment
-	rm -rf _build solutions/*/*.ipynb solutions/*/checker.py solutions/*/checks.npz
+	rm -rf _build solutions/*/*.ipynb solutions/*/checker.py solutions/*/*.npz

@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+import nbwarden
 from dlnorm.grading.release import refresh_sources
 
 c = get_config()  # noqa: F821  (traitlets puts it here)
@@ -22,6 +23,11 @@ c.CourseDirectory.course_id = "dlnorm"
 c.CourseDirectory.source_directory = "solutions"
 c.CourseDirectory.release_directory = "assignments"
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "*.md", ".*"]
+
+# Students' code runs in a sandbox, tests run outside it, and neither can stop a batch. Without
+# bubblewrap grading refuses; NBWARDEN_NO_SANDBOX=1 grades code that you have read yourself.
+nbwarden.enable(c)
+c.Sandbox.hidden_packages = ["dlnorm"]
 
 # One cell may take this long; an endless loop in an answer costs that, and only its own points.
 c.Execute.timeout = 30

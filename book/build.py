@@ -177,7 +177,9 @@ def forget_if_changed(made: Path, stamp: str, digest: str, names: Iterable[str])
 
 def digest_of_code() -> str:
     """Identify what a page's cells run."""
-    return digest((ROOT / "dlnorm").rglob("*.py"), ("numpy", "matplotlib"))
+    folders = (ROOT / "dlnorm", ROOT / "nbwarden")
+    files = [path for folder in folders for path in folder.rglob("*.py")]
+    return digest([*files, ROOT / "nbgrader_config.py"], ("numpy", "matplotlib", "nbgrader"))
 
 
 def digest_of_extensions() -> str:

@@ -55,7 +55,7 @@ def population_statistics(means: Array, variances: Array, m: int) -> tuple[Array
     means are.
 
     For images the m = N * H * W entries of a batch are not independent, because neighboring
-    pixels are alike: the factor m / (m - 1), close to 1 there, is then too small a correction.
+    pixels are alike: the factor m / (m - 1) is then too small or too large a correction.
 
     References
     ----------

@@ -269,12 +269,12 @@ def figure(rows: list[Row]) -> Shown:
         ratios = [row.ratio[name] for row in rows]
         ax.plot(ratios, range(len(rows)), "o", color=colors[name], label=f"÷ {name}")
     ax.axvline(1, color=GRAY, lw=1)
-    labels = [f"{r.norm}, {'×'.join(map(str, r.shape))}, {r.dtype[-2:]} bit" for r in rows]
+    labels = [f"{r.norm}, {'×'.join(map(str, r.shape))}, {r.dtype[-2:]}" for r in rows]
     ax.set(yticks=range(len(rows)), yticklabels=labels, ylim=(len(rows) - 0.4, -0.6))
     ax.set(xscale="log", xlabel="time of dlnorm by time of the other", xticks=[0.25, 0.5, 1, 2, 4])
     ax.set_xticks([], minor=True)
     ax.set_xticklabels(["¼", "½", "1", "2", "4"])
-    ax.legend(loc="lower right")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
     best, worst = (f(row.ratio["textbook"] for row in rows) for f in (min, max))
     alt = f"Time by that of the textbook form, from {best:.2f} to {worst:.2f}"
     if "PyTorch" in names:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nbformat
-from tqdm import tqdm
 from traitlets.config import Config
-from traitlets.config.loader import PyFileConfigLoader
 
-from dlnorm.grading import release
-from nbwarden import gradebook
-from nbwarden.batch import Course, Outcome
+from dlnorm.grading import PROBLEM_SETS, release, report, report_page
+from nbwarden import command, gradebook
+from nbwarden.batch import Course
 
 _EPILOG = """\
 examples:
@@ -23,9 +26,38 @@ examples:
   dlnorm release dropout --check    is assignments/dropout up to date? (writes nothing)
   dlnorm grade                      everything in submitted/ that is new or has changed
   dlnorm grade batchnorm --force    one assignment, again from the start
+  dlnorm report batchnorm           how the class did, and what to reteach
   dlnorm grade --class-dir DIR      a class kept elsewhere: DIR/submitted/STUDENT/ASSIGNMENT/
 
-Both are plain nbgrader underneath: what they write, `nbgrader` and formgrader read.
+All are plain nbgrader underneath: what they write, `nbgrader` and formgrader read.
+"""
+
+_GRADE = """\
+Grade what is in submitted/STUDENT/ASSIGNMENT/ and is new, or has changed, or whose assignment has.
+Students' code runs in a sandbox, the tests outside it.
+"""
+
+_GRADE_EPILOG = f"""\
+examples:
+  dlnorm grade                           one worker for each processor
+  dlnorm grade batchnorm --jobs 1        one assignment, and leave the machine to others
+  dlnorm grade --json > grades.json      for a program to read; progress still on the terminal
+  dlnorm grade --scheduler tcp://host:8786   on the workers of a Dask cluster
+
+{command.EPILOG}"""
+
+
+_REPORT = """\
+Write one HTML page about a graded assignment, and the same as CSV: the misconceptions by how many
+students show them, each with the section of the book to reteach; success by exercise; scores;
+submissions in trouble and slow ones; answers that resemble each other (a list to look at, with
+what was compared, and no verdict). The page names students: keep it to yourself.
+"""
+
+_REPORT_EPILOG = """\
+examples:
+  dlnorm report batchnorm                 reports/batchnorm/index.html, and four .csv files
+  dlnorm report batchnorm --json | jq '.mistakes[] | [.name, .students]'
 """
 
 
@@ -53,18 +85,35 @@ def main(argv: list[str] | None = None) -> int:
     )
     sub.set_defaults(run=_release)
 
-    sub = commands.add_parser("grade", help="autograde, write feedback, print the gradebook")
+    sub = commands.add_parser(
+        "grade",
+        help="autograde, write feedback, print the gradebook",
+        description=_GRADE,
+        epilog=_GRADE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     sub.add_argument("assignments", nargs="*", metavar="ASSIGNMENT", help="default: all handed in")
+    _add_class(sub)
+    command.add_arguments(sub)
+    sub.set_defaults(run=_grade)
+
+    sub = commands.add_parser(
+        "report",
+        help="how a class did in an assignment, and what to reteach",
+        description=_REPORT,
+        epilog=_REPORT_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sub.add_argument("assignment", metavar="ASSIGNMENT")
+    _add_class(sub)
     sub.add_argument(
-        "--class-dir",
+        "--out",
         type=Path,
         metavar="DIR",
-        help="where submitted/ is and the gradebook is kept (default: the course's folder)",
+        help="where to write (default: reports/ASSIGNMENT in the class's folder)",
     )
-    sub.add_argument(
-        "--force", action="store_true", help="grade again what has not changed since last time"
-    )
-    sub.set_defaults(run=_grade)
+    sub.add_argument("--json", action="store_true", help="print it as JSON and write no files")
+    sub.set_defaults(run=_report)
 
     arguments = parser.parse_args(argv)
     arguments.course = arguments.course.resolve()
@@ -73,6 +122,20 @@ def main(argv: list[str] | None = None) -> int:
     except (release.ReleaseError, FileNotFoundError, RuntimeError) as error:
         print(f"dlnorm: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(
+            "\ndlnorm: stopped. What was done is kept; the same command goes on.", file=sys.stderr
+        )
+        return 130
+
+
+def _add_class(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--class-dir",
+        type=Path,
+        metavar="DIR",
+        help="where submitted/ is and the gradebook is kept (default: the course's folder)",
+    )
 
 
 def _release(arguments: argparse.Namespace) -> int:
@@ -112,15 +175,23 @@ def _release(arguments: argparse.Namespace) -> int:
 
 def _grade(arguments: argparse.Namespace) -> int:
     """Grade what is new, then print the gradebook and what needs a person."""
+    with _class(arguments) as nbgrader_course:
+        return _grade_class(nbgrader_course, arguments, release.assignment_names(arguments.course))
+
+
+@contextmanager
+def _class(arguments: argparse.Namespace) -> Iterator[Course]:
+    """The class that a command is about, opened."""
     course: Path = arguments.course
-    home = (arguments.class_dir or course).resolve()
     config = _config(course)
-    config.CourseDirectory.root = str(home)
+    config.CourseDirectory.root = str((arguments.class_dir or course).resolve())
     config.CourseDirectory.source_directory = str(course / "solutions")
     with tempfile.TemporaryDirectory(prefix="dlnorm-grade-") as scratch:
         # generating tells the gradebook the cells and points; the release itself is not wanted here
         config.CourseDirectory.release_directory = scratch
-        return _grade_class(Course(config), arguments, release.assignment_names(course))
+        if "no_sandbox" in arguments:
+            command.apply(config, arguments)
+        yield Course(config)
 
 
 def _grade_class(nbgrader_course: Course, arguments: argparse.Namespace, known: list[str]) -> int:
@@ -136,50 +207,64 @@ def _grade_class(nbgrader_course: Course, arguments: argparse.Namespace, known: 
     strangers = [name for name in names if name not in known]
     names = [name for name in names if name in known]
     for name in strangers:
-        print(f"skipping submitted/*/{name}: no such assignment (there are: {', '.join(known)})")
-
-    outcomes: list[Outcome] = []
-    for name in names:
-        nbgrader_course.generate(name)
-    total = sum(len(nbgrader_course.submissions(name)) for name in names)
-    with tqdm(total=total, unit="submission", desc="grading", dynamic_ncols=True) as bar:
-        for name in names:
-            for outcome in nbgrader_course.grade(name, force=arguments.force):
-                outcomes.append(outcome)
-                bar.set_postfix_str(f"{name}/{outcome.student}")
-                bar.update()
-    return _summary(nbgrader_course, outcomes)
+        print(
+            f"skipping submitted/*/{name}: no such assignment (there are: {', '.join(known)})",
+            file=sys.stderr,
+        )
+    outcomes = command.grade(nbgrader_course, names, arguments, preload=("dlnorm.cli",))
+    status = command.summary(nbgrader_course, outcomes, as_json=arguments.json)
+    if not arguments.json:
+        print("Written answers: start `jupyter lab` there and open Nbgrader > Formgrader.")
+        print("What the class got wrong, and where to reteach it: dlnorm report ASSIGNMENT")
+    return status
 
 
-def _summary(course: Course, outcomes: list[Outcome]) -> int:
-    """Print the gradebook, what could not be graded, and where to look next."""
-    remarks = {
-        (o.assignment, o.student): "could not be read" if o.status == "unreadable" else "failed"
-        for o in outcomes
-        if o.reason
-    }
-    with course.gradebook as book:
-        print("\n" + gradebook.table(gradebook.rows(book), remarks))
-    troubled = [o for o in outcomes if o.reason]
-    for o in troubled:
-        print(f"{o.student}, {o.assignment}: {o.reason}")
-    graded = sum(o.status == "graded" for o in outcomes)
-    unchanged = sum(o.status == "unchanged" for o in outcomes)
-    print(f"{graded} graded, {unchanged} unchanged since last time, {len(troubled)} in trouble.")
-    print(f"Feedback pages: {course.root}/feedback/STUDENT/ASSIGNMENT/ASSIGNMENT.html")
-    print("Written answers: start `jupyter lab` there and open Nbgrader > Formgrader.")
-    return 1 if troubled else 0
+def _report(arguments: argparse.Namespace) -> int:
+    """Write the report of a graded assignment."""
+    name: str = arguments.assignment
+    _known([name], release.assignment_names(arguments.course))
+    with _class(arguments) as nbgrader_course:
+        made = report.make(PROBLEM_SETS[name], *_facts(nbgrader_course, name, arguments.course))
+        out: Path = arguments.out or nbgrader_course.root / "reports" / name
+    if arguments.json:
+        print(json.dumps(made.as_dict(), indent=2, ensure_ascii=False))
+        return 0
+    out.mkdir(parents=True, exist_ok=True)
+    files = {"index.html": report_page.page(made), **report.tables(made)}
+    for file, text in files.items():
+        (out / file).write_text(text, encoding="utf-8")
+    print(f"{out / 'index.html'}\nand as CSV beside it: {', '.join(sorted(report.tables(made)))}")
+    return 0
+
+
+def _facts(nbgrader_course: Course, name: str, course: Path) -> tuple[Any, ...]:
+    """What a report is made of, from the gradebook and the graded notebooks."""
+    with nbgrader_course.gradebook as book:
+        rows = [row for row in gradebook.rows(book) if row.assignment == name]
+        if not rows:
+            raise FileNotFoundError(f"nothing of {name} is graded yet: dlnorm grade {name}")
+        marks = [report.Mark(*vars(mark).values()) for mark in gradebook.marks(book, name)]
+    records = nbgrader_course.records(name)
+    submissions = [report.Submission(row.student, row.score, row.by_hand) for row in rows]
+    submissions = [
+        replace(s, **{n: getattr(records[s.student], n) for n in ("status", "reason", "seconds")})
+        if s.student in records
+        else s
+        for s in submissions
+    ]
+
+    def read(folder: Path) -> Any:
+        return nbformat.read(folder / f"{name}.ipynb", as_version=4)
+
+    found = {row.student: nbgrader_course.path("autograded", row.student, name) for row in rows}
+    graded = {s: read(path) for s, path in found.items() if (path / f"{name}.ipynb").is_file()}
+    released, solution = read(course / "assignments" / name), read(course / "solutions" / name)
+    return rows[0].max_score, submissions, marks, graded, released, solution
 
 
 def _config(course: Path) -> Config:
     """The course's nbgrader configuration; loading it also freshens the source notebooks."""
-    path = course / "nbgrader_config.py"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist: run dlnorm in the course's folder, or name it with --course"
-        )
-    config: Config = PyFileConfigLoader(path.name, path=str(course)).load_config()
-    return config
+    return command.load(course)
 
 
 def _known(asked: list[str], known: list[str]) -> list[str]:

@@ -139,8 +139,12 @@ def show(fig: Figure, alt: str) -> Shown:
     buffer = io.StringIO()
     fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, _PAGE_INK)
+    svg = svg[svg.index("<svg") :]
+    for ink in (INK, "#000000"):  # Matplotlib draws error bars black whatever the style says
+        svg = svg.replace(ink, _PAGE_INK)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # nothing refers to a bitmap's id, which is its hash: the same picture twice, the same id twice
+    svg = re.sub(r'(<image\b[^>]*?) id="[^"]*"', r"\1", svg)
     # ids are unique on a page only if no two figures share them
     prefix = f"f{next(_serial)}-"
     svg = re.sub(r'\bid="', f'id="{prefix}', svg)

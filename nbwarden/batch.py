@@ -1,37 +1,73 @@
-"""Grade many submissions: one after another, none of them able to stop the others."""
+"""Grade many submissions: in parallel, none able to stop another, one writer for the marks."""
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Iterator
-from contextlib import redirect_stderr
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import nbformat
-from nbformat.reader import NotJSONError
-from nbgrader.api import Gradebook
-from nbgrader.apps import NbGraderAPI
-from sqlalchemy.exc import SAWarning
+from nbgrader import utils
+from nbgrader.api import Gradebook, MissingEntry
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 from traitlets.config import Config
+
+from nbwarden import folders, transfer
+from nbwarden.folders import Entry
+from nbwarden.intake import Intake
+from nbwarden.sandbox import Sandbox
+from nbwarden.task import Package, Result, Task, open_course, run, said
+from nbwarden.transfer import Record
+from nbwarden.workers import LocalPool, Lost
+
+#: When so many submissions in a row meet trouble on our side, it is no use to go on.
+IN_A_ROW = 3
+
+#: A package and a task, as workers take them.
+Job = tuple[Package, Task]
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of one submission.
 
-    `status` is "graded", "unchanged" (graded before, and the same file), "unreadable" (no valid
-    notebook) or "failed" (nbgrader gave up on it); `reason` says why, for the last two.
+    `status` is "graded", "unchanged" (graded before, and the same files), "unreadable" (no valid
+    notebook), "failed" (nbgrader gave up on it) or "lost" (by trouble on our side: a worker that
+    died, no disk space; it is tried again next time). `reason` says why, for the last three.
     """
 
     assignment: str
     student: str
     status: str
     reason: str = ""
+    seconds: float = 0.0
+
+
+class BatchError(RuntimeError):
+    """Grading cannot go on; the text says why, and what to do. What was graded is kept."""
+
+
+class Pool(Protocol):
+    """What runs the jobs: processes on this machine, or a cluster."""
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Result | Lost]]:
+        """Do all jobs; each comes back with its result as soon as it is there."""
+        ...
+
+
+def grade_job(job: Job) -> Result:
+    """What a worker does."""
+    return run(*job)
+
+
+def local_pool(count: int = 0, preload: tuple[str, ...] = ()) -> LocalPool[Job, Result]:
+    """Workers on this machine, one for each processor if `count` is 0."""
+    return LocalPool(grade_job, count, ("nbwarden.task", "nbwarden.trusted", *preload))
 
 
 class Course:
@@ -52,21 +88,27 @@ class Course:
         root = Path(config.CourseDirectory.root)
         if not root.is_dir():
             raise FileNotFoundError(f"the course directory {root} does not exist")
-        config = deepcopy(config)
-        config.NbGraderAPI.log_level = "ERROR"
-        with redirect_stderr(StringIO()):  # it complains if there is no exchange; none is needed
-            self.api = NbGraderAPI(config=config)
-        # nbgrader 0.9.6 makes SQLAlchemy warn at each new submission; nothing is wrong
-        warnings.filterwarnings("ignore", category=SAWarning, module="nbgrader")
-        # nbgrader's log goes into the results, from where `_reason` reads it, not to the terminal
-        self.api.log.propagate = False
-        self.api.log.handlers.clear()
+        self.config = deepcopy(config)
+        self.api = open_course(config)
         self.root = root
+
+    # -------- what there is
 
     @property
     def gradebook(self) -> Gradebook:
         """The gradebook; close it when done."""
-        return Gradebook(self.api.coursedir.db_url, self.api.coursedir.course_id)
+        return Gradebook(self.db_url, self.api.coursedir.course_id)
+
+    @property
+    def db_url(self) -> str:
+        """Where the gradebook is."""
+        return str(self.api.coursedir.db_url)
+
+    @contextmanager
+    def opened(self) -> Iterator[Engine]:
+        """The gradebook's database, for what nbgrader has no words for."""
+        with transfer.opened(self.db_url, self.api.coursedir.course_id) as engine:
+            yield engine
 
     def path(self, step: str, student: str, assignment: str) -> Path:
         """The folder of a student's assignment in a step: "submitted", "autograded", "feedback"."""
@@ -82,102 +124,199 @@ class Course:
         folders = self.path("submitted", "*", "*")
         return sorted({path.name for path in self.root.glob(str(folders.relative_to(self.root)))})
 
+    def records(self, assignment: str) -> dict[str, Record]:
+        """How grading went, by student, as far as it was done by this package."""
+        with self.opened() as engine, engine.begin() as connection:
+            found = transfer.records(connection, assignment)
+        return {student: record for student, (_, record) in found.items()}
+
+    # -------- generating
+
     def generate(self, assignment: str) -> None:
         """Run `nbgrader generate_assignment`; RuntimeError with nbgrader's reason if it fails."""
         result = self.api.generate_assignment(assignment)
         if not result["success"]:
-            raise RuntimeError(f"{assignment} could not be generated: {_reason(result)}")
+            raise RuntimeError(f"{assignment} could not be generated: {said(result)}")
 
-    def notebooks(self, assignment: str) -> list[str]:
-        """The names of the assignment's notebooks, as the gradebook has them."""
-        with self.gradebook as gradebook:
-            return [notebook.name for notebook in gradebook.find_assignment(assignment).notebooks]
+    def _source(self, assignment: str) -> Path:
+        directory = self.api.coursedir.source_directory
+        return Path(self.api.coursedir.format_path(directory, ".", assignment))
 
-    def grade(self, assignment: str, *, force: bool = False) -> Iterator[Outcome]:
-        """Grade every submission of `assignment` and write its feedback; one `Outcome` each.
+    def _source_files(self, assignment: str) -> tuple[Entry, ...]:
+        """The instructor's files of an assignment, as nbgrader sees them."""
+        folder = self._source(assignment)
+        kept = utils.find_all_files(str(folder), self.api.coursedir.ignore)
+        names = {Path(path).relative_to(folder).as_posix() for path in kept}
+        return tuple(entry for entry in folders.pack(folder) if entry.name in names)
+
+    def _generate_if_changed(self, engine: Engine, assignment: str, source: str) -> None:
+        """Have the gradebook know the assignment as it is now."""
+        with transfer.explained(self.db_url), engine.begin() as connection:
+            known = transfer.generated(connection, assignment) == source
+            if not known:  # until it is done, nobody knows
+                transfer.set_generated(connection, assignment, None)
+        with transfer.explained(self.db_url), self.gradebook as gradebook:
+            try:
+                gradebook.find_assignment(assignment)
+            except MissingEntry:
+                known = False
+        if not known:
+            self.generate(assignment)
+            with transfer.explained(self.db_url), engine.begin() as connection:
+                transfer.set_generated(connection, assignment, source)
+
+    # -------- grading
+
+    def grade(self, assignments: list[str], pool: Pool, *, force: bool = False) -> Run:
+        """Prepare to grade every submission of these assignments that is new or has changed.
 
         Parameters
         ----------
-        assignment : str
+        assignments : list of str
+        pool : Pool
+            What does the work: `local_pool(...)`, for one.
         force : bool
             Grade again what was graded before and has not changed since.
 
-        Yields
-        ------
-        Outcome
-            As soon as the submission is done.
+        Returns
+        -------
+        Run
+            An iterator over the outcomes, which knows how many there will be.
         """
-        for student in self.submissions(assignment):
-            yield self._grade_one(assignment, student, force)
+        return Run(self, assignments, pool, force)
 
-    def _grade_one(self, assignment: str, student: str, force: bool) -> Outcome:
-        reason = self._unreadable(assignment, student)
-        if reason:
-            self._void(assignment, student)
-            return Outcome(assignment, student, "unreadable", reason)
-        if not force and self._up_to_date(assignment, student):
-            return Outcome(assignment, student, "unchanged")
-        for run in (self.api.autograde, self.api.generate_feedback):
-            result = run(assignment, student, force=True)
-            if not result["success"]:
-                self._void(assignment, student)
-                return Outcome(assignment, student, "failed", _reason(result))
-        return Outcome(assignment, student, "graded")
+    def package(self, connection: Any, assignment: str, source: tuple[Entry, ...]) -> Package:
+        """What all submissions of an assignment share."""
+        rows = transfer.assignment_rows(connection, assignment)
+        names = tuple(sorted(row["name"] for row in rows["notebook"]))
+        key = f"{assignment}-{folders.checksum(source)}"
+        return Package(key, assignment, self.config, source, rows, names)
 
-    def _unreadable(self, assignment: str, student: str) -> str:
-        """Why the submission cannot be read, or an empty text."""
-        folder = self.path("submitted", student, assignment)
-        for name in self.notebooks(assignment):
-            path = folder / f"{name}.ipynb"
-            if not path.is_file():
-                others = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "nothing"
-                return f"{path.name} is missing; the folder holds {others}"
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep a second run on the same class from starting; BatchError if this one is it."""
+        path = self.root / ".nbwarden.lock"
+        try:
+            handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise BatchError(f"{path} cannot be written: {error.strerror}") from None
+        try:
             try:
-                nbformat.validate(nbformat.read(path, as_version=4))
-            except (UnicodeDecodeError, NotJSONError):
-                size = path.stat().st_size
-                return (
-                    f"{path.name} ({size} bytes) is not a Jupyter notebook; was the upload cut off?"
-                )
-            except Exception as error:  # whatever a broken file makes nbformat raise
-                return f"{path.name} is not a Jupyter notebook ({_short(error)})"
-        return ""
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BatchError(
+                    f"another run is grading {self.root} at this moment; wait until it is done"
+                ) from None
+            yield
+        finally:
+            os.close(handle)
 
-    def _up_to_date(self, assignment: str, student: str) -> bool:
-        """Whether the feedback is newer than everything that was handed in."""
-        feedback = list(self.path("feedback", student, assignment).glob("*.html"))
-        handed_in = [
-            p for p in self.path("submitted", student, assignment).rglob("*") if p.is_file()
-        ]
-        return bool(feedback) and min(p.stat().st_mtime for p in feedback) > max(
-            p.stat().st_mtime for p in handed_in
+
+class Run:
+    """One run over the submissions of some assignments: iterate over it for the outcomes.
+
+    `total` is the number of outcomes that will come.
+    """
+
+    def __init__(self, course: Course, assignments: list[str], pool: Pool, force: bool) -> None:
+        self.course, self.pool, self.force = course, pool, force
+        self.students = {name: course.submissions(name) for name in assignments}
+        self.total = sum(map(len, self.students.values()))
+        Sandbox(config=course.config).check()  # before anything is changed
+        caps = Intake(config=course.config).caps
+        self.largest = max(caps.notebook, caps.file)
+        self._unchanged: list[Outcome] = []
+        self._troubles = 0  # in a row
+
+    def __iter__(self) -> Iterator[Outcome]:
+        with self.course.alone(), self.course.opened() as engine:
+            work = self.pool.run(self._jobs(engine))
+            for job, result in work:
+                yield from self._say_unchanged()
+                yield self._finish(engine, *job, result)
+            yield from self._say_unchanged()
+
+    def _say_unchanged(self) -> Iterator[Outcome]:
+        said, self._unchanged = self._unchanged, []
+        yield from said
+
+    def _jobs(self, engine: Engine) -> Iterator[Job]:
+        """The jobs there are, made one by one as workers ask for them."""
+        db_url = self.course.db_url
+        for assignment, students in self.students.items():
+            source = self.course._source_files(assignment)
+            version = folders.checksum(source)
+            self.course._generate_if_changed(engine, assignment, version)
+            with transfer.explained(db_url), engine.begin() as connection:
+                package = self.course.package(connection, assignment, source)
+                done = transfer.records(connection, assignment)
+                if self.force:  # if this run is killed, the next one goes on where it was
+                    transfer.forget(connection, [submission for submission, _ in done.values()])
+                    done = {}
+            for student in students:
+                path = self.course.path("submitted", student, assignment)
+                if path.parent.is_symlink():
+                    path = path.parent
+                files = folders.pack(path, self.largest)
+                handed_in = folders.checksum(files)
+                _, record = done.get(student, ("", None))
+                if record and self._stands(record, handed_in, version, assignment, student):
+                    self._unchanged.append(_remembered(record, assignment, student))
+                    continue
+                with transfer.explained(db_url), engine.begin() as connection:
+                    rows = transfer.submission_rows(connection, assignment, student)
+                yield package, Task(assignment, student, files, handed_in, rows)
+
+    def _stands(
+        self, record: Record, handed_in: str, version: str, assignment: str, student: str
+    ) -> bool:
+        """Whether a submission was graded as it is now, and what came of it is still there."""
+        known = record.status != "failed" and (record.handed_in, record.source)
+        return known == (handed_in, version) and all(
+            self.course.path(step, student, assignment).is_dir()
+            for step in ("autograded", "feedback")
         )
 
-    def _void(self, assignment: str, student: str) -> None:
-        """Leave no older mark standing for a submission that could not be graded."""
-        with self.gradebook as gradebook:
-            gradebook.update_or_create_student(student)
-            submission = gradebook.update_or_create_submission(assignment, student)
-            for notebook in submission.notebooks:
-                for grade in notebook.grades:
-                    grade.auto_score, grade.manual_score = 0, None
-                    grade.needs_manual_grade = False
-            gradebook.db.commit()
+    def _finish(
+        self, engine: Engine, package: Package, task: Task, result: Result | Lost
+    ) -> Outcome:
+        """Put what came back where it belongs: first the folders, then the gradebook."""
+        assignment, student = task.assignment, task.student
+        if isinstance(result, Lost) or result.status == "trouble":
+            self._troubles += 1
+            if self._troubles >= IN_A_ROW:
+                raise BatchError(
+                    f"{self._troubles} submissions in a row could not be graded, and not by any "
+                    f"fault of theirs; {student}, {assignment}: {result.reason}. What was graded "
+                    "before is kept; put this right and run the same command again to go on."
+                )
+            return Outcome(assignment, student, "lost", result.reason)
+        self._troubles = 0
+        try:
+            for step in ("autograded", "feedback"):
+                entries, path = getattr(result, step), self.course.path(step, student, assignment)
+                if entries:
+                    folders.put(entries, path)
+                else:
+                    folders.discard(path)
+        except OSError as error:
+            raise BatchError(
+                f"{path} cannot be written: {error.strerror or error}. What was graded before is "
+                "kept; make room and run the same command again to go on."
+            ) from error
+        source = package.key.rpartition("-")[2]
+        record = Record(task.handed_in, source, result.status, result.reason, result.seconds)
+        with transfer.explained(self.course.db_url):
+            try:
+                with engine.begin() as connection:
+                    transfer.merge(connection, task.rows, result.rows, record)
+            except IntegrityError:  # somebody else made the same submission's rows meanwhile
+                reason = "the gradebook was changed by another program meanwhile; grade it again"
+                return Outcome(assignment, student, "lost", reason, result.seconds)
+        return Outcome(assignment, student, result.status, result.reason, result.seconds)
 
 
-def _reason(result: dict[str, Any]) -> str:
-    """The last error nbgrader logged before it gave up, in one line."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", result.get("log", "") or result.get("error", ""))
-    errors = [
-        line.strip()
-        for line in text.splitlines()
-        if re.match(r"\s*[\w.]*(Error|Exception)\b", line) and "Please see the" not in line
-    ]
-    last = errors[-1] if errors else (text.strip().splitlines() or ["unknown error"])[-1]
-    return last[:200]
-
-
-def _short(error: Exception) -> str:
-    """The first line of an error, cut to fit on one."""
-    text = (str(error).splitlines() or [type(error).__name__])[0]
-    return text if len(text) < 90 else text[:87] + "..."
+def _remembered(record: Record, assignment: str, student: str) -> Outcome:
+    """The outcome of a submission that was not graded again."""
+    status = "unchanged" if record.status == "graded" else record.status
+    return Outcome(assignment, student, status, record.reason, record.seconds)

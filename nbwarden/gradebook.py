@@ -18,6 +18,37 @@ class Row:
     by_hand: float
 
 
+@dataclass(frozen=True)
+class Mark:
+    """One student's points in one graded cell; `waiting` if a person has yet to give them."""
+
+    student: str
+    cell: str
+    score: float
+    max_score: float
+    waiting: bool
+
+
+def marks(gradebook: Gradebook, assignment: str) -> list[Mark]:
+    """Every mark of an assignment, by student; extra credit counts."""
+    found = []
+    submissions = gradebook.find_assignment(assignment).submissions
+    for submission in sorted(submissions, key=lambda s: str(s.student_id)):
+        for notebook in submission.notebooks:
+            for grade in notebook.grades:
+                waiting = bool(grade.needs_manual_grade) and grade.manual_score is None
+                found.append(
+                    Mark(
+                        str(submission.student_id),
+                        str(grade.cell.name),
+                        float(grade.score),
+                        float(grade.cell.max_score),
+                        waiting,
+                    )
+                )
+    return found
+
+
 def rows(gradebook: Gradebook) -> list[Row]:
     """Every submission in the gradebook, by assignment and student."""
     found = []

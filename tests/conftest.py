@@ -8,9 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import only_one
+from tests import attack_table, matrix
+from tests.support import REPO, only_one
 
 Once = Callable[[str, Callable[[Path], None]], Path]
+
+REPORTS = {
+    REPO / "_build" / "reports" / "misconceptions.html": matrix.write,
+    REPO / "_build" / "reports" / "attacks.html": attack_table.write,
+}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Write the tables of those tests that make one, if they have run."""
+    reports = [r for kind in ("passed", "failed") for r in terminalreporter.getreports(kind)]
+    for path, write in REPORTS.items():
+        line = write(reports, path)
+        if line:
+            terminalreporter.write_line(f"{line}: {path.relative_to(REPO)}")
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,19 @@ your numbers. It needs NumPy and nothing else. Reading it is fine; it holds no s
 
 import _thread
 import ast
+import html
 import json
 import linecache
+import os
+import sys
 import textwrap
 import threading
 import time
 import traceback
 import warnings
+import zipfile
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +39,18 @@ TOLERANCE = {"float64": 1e-6, "float32": 2**10 * float(np.finfo(np.float32).eps)
 SIGMAS = 5.8
 
 
+FORGOTTEN = " Is the return statement missing?"
+
+
 class CheckFailed(AssertionError):
     """Your function did not pass; the text says what was compared, what differs and why."""
 
+    #: Whether the whole message stands above the error already, as it does in a notebook.
+    shown = False
+
     def _render_traceback_(self):
-        return str(self).split("\n")
+        lines = str(self).split("\n")
+        return [f"{lines[0]} (see above)"] if self.shown else lines
 
 
 class Problem(Exception):
@@ -56,35 +69,80 @@ def check(name, *functions):
     if name not in checks:
         raise ValueError(f"there is no check called {name!r}; there are: {', '.join(checks)}")
     verdict = judge(checks[name], functions)
-    if not verdict["passed"]:
-        raise CheckFailed(verdict["message"])
-    print(verdict["message"])
+    if verdict["passed"]:
+        say(verdict["message"])
+        return
+    failed = CheckFailed(verdict["message"])
+    if in_notebook():
+        show(verdict["message"], as_html(verdict["report"]))
+        failed.shown = True
+    raise failed
 
 
 def judge(spec, functions):
     """Run `functions` on every case of `spec`: a dict with `passed` and `message`."""
+    return verdict_on(spec, outcomes_of(spec, functions))
+
+
+def outcomes_of(spec, functions):
+    """Run `functions` on the cases of `spec`, up to one that is unwritten or never ends."""
     names = spec["functions"]
     if len(functions) != len(names) or not all(map(callable, functions)):
         raise ValueError(f"check({spec['name']!r}, ...) needs the function(s) {', '.join(names)}")
     given = dict(zip(names, functions))
     outcomes = []
-    for case in spec["cases"]:
-        outcomes.append(run(spec, given, case["args"], TIME_LIMIT))
-        if outcomes[-1]["raised"] in ("TimeoutError", "NotImplementedError"):
-            break
+    state = np.random.get_state()  # a check leaves no trace in the notebook's random numbers
+    try:
+        for case in spec["cases"]:
+            outcomes.append(run(spec, given, case["args"], TIME_LIMIT))
+            if outcomes[-1]["raised"] in ("TimeoutError", "NotImplementedError"):
+                break
+    finally:
+        np.random.set_state(state)
+    return outcomes
+
+
+def verdict_on(spec, outcomes):
+    """Compare each case's outcome with what was expected, and explain the first that differs.
+
+    A dict with `passed` and `message`; if it did not pass, with `misconception`, the name of the
+    likely one or None, and `report`, the parts of the message.
+    """
     for number, (case, outcome) in enumerate(zip(spec["cases"], outcomes), 1):
         found = difference(spec, case, outcome)
         if found:
             likely = diagnose(spec, outcomes, number - 1)
+            report = report_on(spec, number, case, found, likely)
             return {
                 "passed": False,
-                "message": explain(spec, number, case, outcome, found, likely),
+                "message": as_text(report),
                 "misconception": likely and likely["name"],
+                "report": report,
             }
     count = len(outcomes)
     message = f"✓ {spec['name']}: {spec['says']} ({count} case{'s' * (count > 1)})"
     notes = sorted({note for outcome in outcomes for note in outcome["warnings"]})
     return {"passed": True, "message": "\n".join([message, *(f"  warning: {n}" for n in notes)])}
+
+
+def say(text):
+    """Print `text`, also on a terminal that lacks some of its characters."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding))
+
+
+def in_notebook():
+    """Whether somebody looks at this in a notebook; nbgrader's own runs want plain text."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
+    return hasattr(shell, "kernel") and "NBGRADER_EXECUTION" not in os.environ
+
+
+def show(text, page):
+    """Display a message in a notebook, as HTML where that can be drawn."""
+    from IPython.display import display
+
+    display({"text/plain": text, "text/html": page}, raw=True)
 
 
 # ---------------------------------------------------------------- stored cases
@@ -97,8 +155,16 @@ def load(path):
             f"{Path(path).name} is missing. It comes with the assignment and must stay in the same "
             f"folder as checker.py ({Path(path).parent}); download the folder again."
         )
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {key: stored[key] for key in stored.files}
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+        checks = json.loads(str(arrays["checks"]))
+    except (zipfile.BadZipFile, EOFError, KeyError, ValueError, OSError) as error:
+        raise ValueError(
+            f"{Path(path).name} is damaged ({Path(path).stat().st_size} bytes, in "
+            f"{Path(path).parent}): {error}. Download the assignment's folder again, and put its "
+            f"{Path(path).name} in the place of this one; your notebook can stay."
+        ) from None
 
     def restore(value):
         if isinstance(value, dict) and set(value) == {"array"}:
@@ -107,7 +173,7 @@ def load(path):
             return {key: restore(entry) for key, entry in value.items()}
         return [restore(entry) for entry in value] if isinstance(value, list) else value
 
-    return restore(json.loads(str(arrays["checks"])))
+    return restore(checks)
 
 
 # ---------------------------------------------------------------- running a program
@@ -121,19 +187,18 @@ def run(spec, functions, args, limit=None):
     """
     names = copy_of(args)
     outcome = {"values": {}, "changed": [], "warnings": [], "raised": None, "problem": None}
-    state = np.random.get_state()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             for line in spec["program"]:
                 step(line, functions, names, limit)
             for name in spec["compare"]:
-                outcome["values"][name] = lookup(ast.parse(name, mode="eval").body, names)
+                outcome["values"][name] = lookup(parsed(name).value, names)
         except Problem as problem:
             cause = problem.__cause__
             outcome["problem"] = str(problem)
             outcome["raised"] = type(cause).__name__ if cause else str(problem)
-    np.random.set_state(state)
+            outcome["error"] = str(cause or "")
     outcome["warnings"] = [f"{w.category.__name__}: {w.message}" for w in caught]
     outcome["changed"] = [
         name
@@ -143,17 +208,25 @@ def run(spec, functions, args, limit=None):
     return outcome
 
 
+@cache
+def parsed(line):
+    """A line of a program, or a name that is compared, as Python reads it."""
+    return ast.parse(line).body[0]
+
+
 def step(line, functions, values, limit):
     """Run one line, ``out, cache = f(x, param['p'])``, and store what it returns in `values`."""
-    node = ast.parse(line).body[0]
+    node = parsed(line)
     call, target = node.value, node.targets[0]
     name = call.func.id
     arguments = [lookup(argument, values) for argument in call.args]
     if name not in functions:
         result = HELPERS[name](*arguments)
     else:
-        result = call_limited(name, functions[name], arguments, ast.unparse(call), limit)
+        result = call_student(functions[name], arguments, call, limit)
     if isinstance(target, ast.Name):
+        if result is None:
+            raise Problem(f"{name} must return {target.id}, but returned None.{FORGOTTEN}")
         values[target.id] = result
         return
     wanted = [element.id for element in target.elts]
@@ -165,7 +238,7 @@ def step(line, functions, values, limit):
             if result is None
             else f"one {type(result).__name__}"
         )
-        forgot = " Is the return statement missing?" if result is None else ""
+        forgot = FORGOTTEN if result is None else ""
         raise Problem(f"{name} must return {', '.join(wanted)}, but returned {came}.{forgot}")
     values.update(zip(wanted, result))
 
@@ -183,8 +256,33 @@ def lookup(node, values):
     return container[key]
 
 
-def call_limited(name, function, arguments, call, limit):
+def call_student(function, arguments, call, limit):
     """Call a student's function; turn whatever goes wrong into a Problem that shows the line."""
+    try:
+        # a thread can interrupt the main one only
+        if limit and threading.current_thread() is threading.main_thread():
+            return call_limited(function, arguments, limit)
+        return function(*arguments)
+    except TimeIsUp as interrupt:
+        raise Problem(
+            f"{ast.unparse(call)} ran for more than {limit:g} seconds and was stopped"
+            f"{own_line(interrupt)}\nDoes a loop never end?"
+        ) from TimeoutError()
+    except NotImplementedError as error:
+        raise Problem(
+            f"{call.func.id} is not written yet: its cell still raises NotImplementedError."
+        ) from error
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise Problem(f"{ast.unparse(call)} raised {what}{own_line(error)}") from error
+
+
+class TimeIsUp(KeyboardInterrupt):
+    """A call has run for too long; not an Exception, which a student's code might catch."""
+
+
+def call_limited(function, arguments, limit):
+    """Call a function; raise TimeIsUp where it is, if it runs for more than `limit` seconds."""
     finished = threading.Lock()
     expired = threading.Event()
 
@@ -193,9 +291,9 @@ def call_limited(name, function, arguments, call, limit):
             expired.set()
             _thread.interrupt_main()
 
-    timer = threading.Timer(limit or 0, expire)
+    timer = threading.Timer(limit, expire)
     timer.daemon = True
-    if limit and threading.current_thread() is threading.main_thread():
+    with suppress(RuntimeError):  # in a browser there are no threads, and so no limit
         timer.start()
     try:
         try:
@@ -207,33 +305,31 @@ def call_limited(name, function, arguments, call, limit):
     except KeyboardInterrupt as interrupt:
         if not expired.is_set():
             raise
-        where = own_line(interrupt)
-        raise Problem(
-            f"{call} ran for more than {limit:g} seconds and was stopped{where}\n"
-            "Does a loop never end?"
-        ) from TimeoutError()
-    except NotImplementedError as error:
-        raise Problem(
-            f"{name} is not written yet: its cell still raises NotImplementedError."
-        ) from error
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise Problem(f"{call} raised {what}{own_line(error)}") from error
+        raise TimeIsUp().with_traceback(interrupt.__traceback__) from None
 
 
 def own_line(error):
     """Where in the student's own code `error` came from, as text; empty if not known."""
-    skip = (str(Path(__file__).parent), str(Path(np.__file__).parent))
-    frames = [
-        f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(skip)
-    ]
-    # compiled functions name a source file that is not there
-    frames = [f for f in frames if f.filename != __file__ and not f.filename.endswith(".pyx")]
-    if not frames:
+    # by the names of modules: how the paths of files look depends on the system
+    not_theirs = {"numpy", *getattr(sys, "stdlib_module_names", ())}
+    last = None
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__") or "").split(".")[0]
+        if frame.f_globals is not globals() and module not in not_theirs:
+            last = frame.f_code, number
+    if last is None:
         return "."
-    last = frames[-1]
-    source = (last.line or linecache.getline(last.filename, last.lineno)).strip()
-    return f", in {last.name}, line {last.lineno} of its cell:\n    {source}"
+    code, number = last
+    source = linecache.getline(code.co_filename, number).strip()
+    place = f"\nin {code.co_name}, line {number} of {file_of(code)}"
+    return f"{place}:\n    {source}" if source else f"{place}."
+
+
+def file_of(code):
+    """What a line number counts in: a cell, or the module whose name is given."""
+    name = code.co_filename.replace("\\", "/").split("/")[-1]
+    in_file = name.endswith(".py") and "ipykernel" not in code.co_filename
+    return name if in_file else "its cell"
 
 
 def copy_of(value):
@@ -246,46 +342,58 @@ def copy_of(value):
 # ---------------------------------------------------------------- comparing
 
 
-def difference(spec, case, outcome):
-    """The first thing in which `outcome` is not as expected, as a dict, or None."""
-    expected = case["expected"]
+def difference(spec, case, outcome, brief=False):
+    """The first thing in which `outcome` is not as expected, as a dict, or None.
+
+    If `brief`, a dict that says no more than that numbers differ. Where a mistake's outcome stands
+    in the place of the expected one, ``case["right"]`` is what is right: both give the scale.
+    """
+    expected, right = case["expected"], case.get("right", {"values": {}})["values"]
     if outcome["problem"] or expected["raised"]:
         if outcome["raised"] == expected["raised"]:
             return None
         if not outcome["problem"]:
             return {
                 "what": "error",
-                "text": f"Expected {expected['raised']}, but nothing was raised.",
+                "text": f"A {expected['raised']} was expected here, but nothing was raised.",
             }
-        return {"what": "problem", "text": outcome["problem"]}
+        wanted = expected["raised"] and f"\nA {expected['raised']} was expected here."
+        return {"what": "problem", "text": outcome["problem"] + (wanted or "")}
     for name in spec["compare"]:
         got = outcome["values"][name]
-        found = compare(name, expected["values"][name], got, case["args"])
+        found = compare(name, expected["values"][name], got, case["args"], brief, right.get(name))
         if found:
             return found
     extra = [name for name in outcome["changed"] if name not in expected["changed"]]
     if extra:
-        text = f"The results are right, but {' and '.join(extra)} was changed in place."
+        text = f"The results are right, but {listed(extra)} changed in place."
         return {"what": "changed", "names": extra, "text": text}
     return None
 
 
-def compare(name, expected, got, args):
-    """How `got`, the value called `name`, differs from `expected`: a dict with a text, or None."""
+def compare(name, expected, got, args, brief=False, right=None):
+    """How `got`, the value called `name`, differs from `expected`: a dict with a text, or None.
+
+    Numbers are compared by the scale of `expected`, or of what is `right` if that is larger.
+    """
     if isinstance(expected, dict):
         return compare_words(name, expected, got)
     array = plain_array(got)
     if array is None:
-        text = f"{name} must be a NumPy array of numbers, got {type(got).__name__}."
+        wanted = "NumPy array of numbers" if expected.ndim else "number"
+        text = f"{name} must be a {wanted}, got {kind_of(got)}."
         return {"what": "type", "name": name, "text": text}
     if not shapes_agree(name, expected, array, args):
         text = f"{name} must have shape {expected.shape}, got {array.shape}."
+        if not expected.ndim:
+            text = f"{name} must be a single number, got an array of shape {array.shape}."
         return {"what": "shape", "name": name, "text": text}
     strict = expected.ndim != 1
     if strict and array.dtype != expected.dtype:
-        text = f"{name} must have dtype {expected.dtype}, as x has; got {array.dtype}."
+        given = ", as the inputs have" if expected.dtype in dtypes_in(args) else ""
+        text = f"{name} must have dtype {expected.dtype}{given}; got {array.dtype}."
         return {"what": "dtype", "name": name, "text": text}
-    return compare_numbers(name, expected, array.reshape(expected.shape))
+    return compare_numbers(name, expected, array.reshape(expected.shape), brief, scale_of(right))
 
 
 def plain_array(value):
@@ -296,6 +404,28 @@ def plain_array(value):
     return None
 
 
+def kind_of(value):
+    """What `value` is, for a message that says what was expected in its place."""
+    if value is None:
+        return "None"
+    if type(value) is np.ndarray:
+        return f"an array of dtype {value.dtype}"
+    return type(value).__name__
+
+
+def dtypes_in(value):
+    """The dtypes of the floating-point arrays among some arguments."""
+    if isinstance(value, dict):
+        return set().union(*map(dtypes_in, value.values()))
+    return {value.dtype} if isinstance(value, np.ndarray) and value.dtype.kind == "f" else set()
+
+
+def listed(names):
+    """Names in a sentence, with their verb: ``x was``, ``x and w were``, ``x, w and b were``."""
+    *others, last = names
+    return f"{', '.join(others)} and {last} were" if others else f"{last} was"
+
+
 def shapes_agree(name, expected, array, args):
     """Whether the shape will do: for one number a feature, (1, D) is as good as (D,).
 
@@ -303,37 +433,72 @@ def shapes_agree(name, expected, array, args):
     """
     if array.shape == expected.shape:
         return True
-    node = ast.parse(name, mode="eval").body
+    node = parsed(name).value
     handed_in = isinstance(node, ast.Subscript) and node.slice.value in args[node.value.id]
     return not handed_in and expected.ndim == 1 and array.shape == (1, *expected.shape)
 
 
-def compare_numbers(name, expected, array):
-    """Entry by entry, relative to the largest expected entry."""
+def scale_of(value):
+    """The largest finite entry, 0.0 if there are no numbers."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
+        return 0.0
+    value = value.astype(np.float64)
+    return np.abs(value[np.isfinite(value)]).max(initial=0.0)
+
+
+def compare_numbers(name, expected, array, brief=False, least=0.0):
+    """Entry by entry, relative to the largest expected entry, or to `least`."""
     array = array.astype(np.float64)
     expected64 = expected.astype(np.float64)
-    if not np.isfinite(array).all():
-        bad = int(array.size - np.isfinite(array).sum())
-        text = f"{bad} of the {array.size} entries of {name} are NaN or infinite."
+    lost = ~(np.isfinite(array) & np.isfinite(expected64))
+    if lost.any() and np.array_equal(array[lost], expected64[lost], equal_nan=True):
+        # a known mistake may have the very same holes; no right result has any
+        array, expected64 = np.where(lost, 0.0, array), np.where(lost, 0.0, expected64)
+    elif lost.any():
+        bad = int(lost.sum())
+        which = f"{bad} of the {array.size} entries of {name}" if array.ndim else name
+        text = f"{which} {'is' if bad == 1 else 'are'} NaN or infinite."
         return {"what": "nan", "name": name, "text": text}
     error = np.abs(array - expected64)
-    scale = np.abs(expected64).max(initial=0.0)
+    scale = max(np.abs(expected64).max(initial=0.0), least)
     allowed = TOLERANCE["float32" if expected.dtype == np.float32 else "float64"] * (scale or 1.0)
     wrong = error > allowed
     if not wrong.any():
         return None
+    if brief:
+        return {"what": "value", "name": name}
     at = np.unravel_index(error.argmax(), error.shape)
-    place = f" at [{', '.join(map(str, at))}]" if at else ""
+    lead = f"{name} differs"
+    if at:
+        lead = (
+            f"{name}, shape {expected.shape}: {int(wrong.sum())} of {wrong.size} entries differ, "
+            f"the most at [{', '.join(map(str, at))}]"
+        )
     lines = [
-        f"{name}, shape {expected.shape}: {int(wrong.sum())} of {wrong.size} entries differ, "
-        f"the most{place}",
+        lead,
         f"    expected  {expected64[at]: .8g}",
         f"    got       {array[at]: .8g}",
     ]
     relation = simple_relation(expected64, array, allowed)
     if relation:
         lines.append(f"    {relation}")
-    return {"what": "value", "name": name, "text": "\n".join(lines)}
+    return {
+        "what": "value",
+        "name": name,
+        "text": "\n".join(lines),
+        "lead": lines[0],
+        "table": neighborhood(expected64, array, at),
+        "relation": relation,
+    }
+
+
+def neighborhood(expected, got, at):
+    """Up to five entries around the index `at`, along its row: (index, expected, got) each."""
+    if not at:
+        return [((), float(expected), float(got))]
+    first = max(0, min(at[-1] - 2, expected.shape[-1] - 5))
+    places = [(*at[:-1], k) for k in range(first, min(first + 5, expected.shape[-1]))]
+    return [(place, float(expected[place]), float(got[place])) for place in places]
 
 
 def simple_relation(expected, got, allowed):
@@ -358,12 +523,14 @@ def compare_words(name, expected, got):
     if not wrong:
         return None
     wide = max(map(len, wrong)) + 2
-    lines = [
-        f"{key:<{wide}}expected  {expected[key][0]}\n"
-        f"{'':<{wide}}got       {': '.join(got.get(key, ['nothing']))}"
+    rows = [
+        (key, ASKED.get(expected[key][0], expected[key][0]), ": ".join(got.get(key, ["nothing"])))
         for key in wrong
     ]
-    return {"what": "words", "name": name, "keys": wrong, "text": "\n".join(lines)}
+    lines = [
+        f"{key:<{wide}}expected  {asked}\n{'':<{wide}}got       {came}" for key, asked, came in rows
+    ]
+    return {"what": "words", "keys": wrong, "text": "\n".join(lines), "words": rows}
 
 
 # ---------------------------------------------------------------- diagnosing
@@ -373,89 +540,260 @@ def diagnose(spec, outcomes, first_wrong):
     """The known mistake that gives what the student's code gives, or None.
 
     A dict with its name, hint and section, and `sure`: "all" if it reproduces every case,
-    "some" if only some, "part" if only a part of the first wrong case.
+    "some" if only some, "part" if only a part of the first wrong case, "crash" if it is the only
+    one that crashes in the same cases, with another error.
     """
     ranks = []
+    wrong_case, wrong_outcome = spec["cases"][first_wrong], outcomes[first_wrong]
     for name, hint in spec["hints"].items():
-        same = [
-            outcome_matches(spec, case, case["variants"][name], outcome)
-            for case, outcome in zip(spec["cases"], outcomes)
-            if name in case["variants"]
-        ]
-        right_elsewhere = all(
-            name in case["variants"] or not difference(spec, case, outcome)
-            for case, outcome in zip(spec["cases"], outcomes)
-        )
-        wrong_case, wrong_outcome = spec["cases"][first_wrong], outcomes[first_wrong]
-        here = name in wrong_case["variants"]
-        if here and all(same) and right_elsewhere:
-            rank = 3
-        elif here and outcome_matches(
-            spec, wrong_case, wrong_case["variants"][name], wrong_outcome
-        ):
-            rank = 2
-        elif here and explains_part(spec, wrong_case, name, wrong_outcome):
-            rank = 1
-        else:
+        if name not in wrong_case["variants"]:
             continue
-        ranks.append((rank, name, hint))
-    if not ranks:
-        return None
-    rank, name, hint = max(ranks, key=lambda entry: entry[0])
-    return {"name": name, "sure": {3: "all", 2: "some", 1: "part"}[rank], **hint}
+        variant = wrong_case["variants"][name]
+        if explains_all(spec, name, outcomes):
+            rank = 3
+        elif variant is None:
+            continue
+        elif outcome_matches(spec, wrong_case, variant, wrong_outcome):
+            rank = 2
+        else:
+            explained = explains_part(spec, wrong_case, name, wrong_outcome)
+            rank = explained / (1 + explained)
+        if rank:
+            ranks.append((rank, name, hint))
+    if ranks:
+        rank, name, hint = max(ranks, key=lambda entry: entry[0])
+        return {"name": name, "sure": {3: "all", 2: "some"}.get(rank, "part"), **hint}
+    alike = [name for name in spec["hints"] if crashes_alike(spec, name, outcomes)]
+    if len(alike) == 1:
+        return {"name": alike[0], "sure": "crash", **spec["hints"][alike[0]]}
+    return None
+
+
+#: Errors that a wrong shape ends in, or a None that is computed with.
+CRASHES = ("ValueError", "IndexError", "AxisError", "TypeError")
+
+
+def crashes_alike(spec, name, outcomes):
+    """Whether the wrong variant crashes where the outcomes do, and both are right elsewhere.
+
+    What a crash says depends on how the code is written; where it happens says something, too, if
+    there are cases in which it does not.
+    """
+    crashed = [outcome["raised"] in CRASHES for outcome in outcomes]
+    return False in crashed and all(
+        (case["variants"].get(name) or {"raised": None})["raised"]
+        if crash
+        else name not in case["variants"] and not difference(spec, case, outcome, brief=True)
+        for case, outcome, crash in zip(spec["cases"], outcomes, crashed)
+    )
+
+
+def explains_all(spec, name, outcomes):
+    """Whether every outcome is that of the wrong variant, or right where that is right, too.
+
+    Where the variant gives nothing but rounding noise, None is stored, and any outcome will do.
+    """
+    if not any(case["variants"].get(name) for case in spec["cases"]):
+        return False
+    return all(
+        case["variants"][name] is None
+        or outcome_matches(spec, case, case["variants"][name], outcome)
+        if name in case["variants"]
+        else not difference(spec, case, outcome, brief=True)
+        for case, outcome in zip(spec["cases"], outcomes)
+    )
 
 
 def outcome_matches(spec, case, variant, outcome):
-    """Whether `outcome` is what the wrong `variant` gives, in everything that is compared."""
-    same = difference(spec, {"args": case["args"], "expected": variant}, outcome) is None
-    return same and set(outcome["changed"]) == set(variant["changed"])
+    """Whether `outcome` is what the wrong `variant` gives, in everything that is compared.
+
+    A crash is the same only if it says the same, down to the shapes.
+    """
+    if variant["raised"] and variant["error"] != outcome.get("error"):
+        return False
+    as_wrong = {"args": case["args"], "expected": variant, "right": case["expected"]}
+    if difference(spec, as_wrong, outcome, brief=True):
+        return False
+    shapes = all(
+        is_shaped_like(wrong, outcome["values"][key], case["expected"]["values"].get(key))
+        for key, wrong in variant["values"].items()
+    )
+    return shapes and set(outcome["changed"]) == set(variant["changed"])
+
+
+def is_shaped_like(wrong, got, right):
+    """Whether `got` has the shape of a `wrong` result, where that shape is the mistake."""
+    if isinstance(wrong, dict) or right is None or wrong.shape == right.shape:
+        return True
+    array = plain_array(got)
+    return array is not None and array.shape == wrong.shape
 
 
 def explains_part(spec, case, name, outcome):
-    """Whether a wrong variant explains at least one of the results that differ."""
-    variant = case["variants"][name]
+    """How many of the results that differ a wrong variant explains; 0 if any speaks against it.
+
+    A result that it gets wrong in another way counts a little against it.
+    """
+    variant, explained, otherwise = case["variants"][name], 0, 0
     if outcome["problem"] or variant["raised"] or case["expected"]["raised"]:
-        return False
+        return 0
     for key in spec["compare"]:
         right, wrong = case["expected"]["values"][key], variant["values"][key]
         got = outcome["values"][key]
         if isinstance(right, dict):
-            off = [k for k in right if got[k][0] != right[k][0]]
-            if any(wrong[k][0] == got[k][0] for k in off):
-                return True
-        elif compare(key, right, got, case["args"]) and not compare(key, wrong, got, case["args"]):
-            return True
-    changed = set(outcome["changed"]) - set(case["expected"]["changed"])
-    return bool(changed & set(variant["changed"]))
+            words = [(right[k][0], wrong[k][0], got.get(k, ["nothing"])[0]) for k in right]
+            if any(w != r == g for r, w, g in words):
+                return 0
+            explained += sum(w == g != r for r, w, g in words)
+        else:
+            got_right = not compare(key, right, got, case["args"], brief=True)
+            got_wrong = is_shaped_like(wrong, got, right)
+            got_wrong = got_wrong and not compare(key, wrong, got, case["args"], True, right)
+            if got_right and not got_wrong:
+                return 0
+            explained += got_wrong and not got_right
+            seen = bool(compare(key, right, wrong, case["args"], brief=True))
+            otherwise += seen and not got_wrong
+    expected, changed = set(case["expected"]["changed"]), set(outcome["changed"])
+    if not set(variant["changed"]) <= changed | expected:
+        return 0
+    explained += len(changed & set(variant["changed"]) - expected)
+    return explained and explained - otherwise / 100
 
 
-def explain(spec, number, case, outcome, found, likely):
-    """The message: what was run, what differs, the likely mistake, where to reread."""
-    lines = [f"✗ {spec['name']}: case {number} of {len(spec['cases'])}", ""]
-    lines += ["What was run:", *(f"    {line}" for line in own_calls(spec))]
-    wide = max(map(len, case["args"]))
+#: How sure a diagnosis is, and how the message says so.
+OPENING = {
+    "all": "Likely mistake (it gives exactly your results):",
+    "some": "Likely mistake (it gives exactly your results in some of the cases):",
+    "part": "At least this seems to be among the mistakes:",
+    "words": "Likely mistake (it shows in the same way):",
+    "crash": "Perhaps this is the mistake (it stops in the same cases):",
+    None: "None of the mistakes we know of gives these results.",
+}
+
+
+IN_PLACE = (
+    "What is handed in belongs to the caller. Operators such as += and *=, and assignments to a "
+    "part of an array, write into the array itself, under whatever name it goes."
+)
+
+
+def report_on(spec, number, case, found, likely):
+    """What a message is made of, in the order in which it is read."""
+    # a crash, a wrong type or a changed argument explains itself
+    known = likely or found["what"] in ("problem", "type", "dtype", "changed")
+    sure = likely and likely["sure"]
+    if sure in ("all", "some") and found["what"] == "words":
+        sure = "words"  # the same words are less than the same numbers
+    if found["what"] == "changed" and not likely:
+        found = {**found, "text": f"{found['text']}\n{IN_PLACE}"}
+    return {
+        "title": f"✗ {spec['name']}: case {number} of {len(spec['cases'])}",
+        "calls": own_calls(spec),
+        "args": [(name, summary(value)) for name, value in case["args"].items()],
+        "heading": "What happened:" if found["what"] == "problem" else "What differs:",
+        "found": found,
+        "opening": OPENING[sure] if likely else None if known else OPENING[None],
+        "hint": likely["hint"] if likely else None,
+        "section": likely["section"] if likely else spec["section"],
+        "seed": spec.get("seed"),
+    }
+
+
+def as_text(report):
+    """The message for a terminal: what was run, what differs, the likely mistake, the section."""
+    lines = [report["title"], "", "What was run:", *(f"    {line}" for line in report["calls"])]
+    wide = max(len(name) for name, _ in report["args"])
     lines.append("with")
-    for name, value in case["args"].items():
+    for name, value in report["args"]:
         lead = f"    {name:<{wide}}  "
         hang = " " * len(lead)
-        lines += textwrap.wrap(summary(value), WIDTH, initial_indent=lead, subsequent_indent=hang)
-    lines += ["", "What differs:" if found["what"] != "problem" else "What happened:"]
-    lines += textwrap.indent(wrap(found["text"], WIDTH - 8), "    ").split("\n")
-    if likely:
-        opening = {
-            "all": "Likely mistake (it gives exactly your results):",
-            "some": "Likely mistake (it gives exactly your results in some of the cases):",
-            "part": "At least this seems to be among the mistakes:",
-        }[likely["sure"]]
-        lines += ["", opening, *wrap(likely["hint"], WIDTH - 8, indent="    ").split("\n")]
-    elif found["what"] not in ("problem", "type"):
-        lines += ["", "None of the mistakes we know of gives these results."]
-    section = likely["section"] if likely else spec["section"]
+        lines += textwrap.wrap(value, WIDTH, initial_indent=lead, subsequent_indent=hang)
+    lines += ["", report["heading"]]
+    lines += textwrap.indent(wrap(report["found"]["text"], WIDTH - 4), "    ").split("\n")
+    if report["opening"]:
+        lines += ["", report["opening"]]
+    if report["hint"]:
+        lines += wrap(report["hint"], WIDTH - 8, indent="    ").split("\n")
+    section = report["section"]
     reread = f"Reread: {section['chapter']}, “{section['title']}”"
     lines += ["", *textwrap.wrap(reread, WIDTH, subsequent_indent=" " * 8), f"    {section['url']}"]
-    if spec.get("seed") is not None:
-        lines += ["", f"(a fresh random case; seed {spec['seed']})"]
+    if report["seed"] is not None:
+        lines += ["", f"(a fresh random case; seed {report['seed']})"]
     return "\n".join(lines)
+
+
+#: Colors come from the notebook's theme, so that the message reads on light and on dark pages.
+STYLE = """
+.dl-check { border-left: 4px solid #d26a00; padding: 0.2em 0 0.2em 1em; max-width: 46em; }
+.dl-check p { margin: 0.8em 0 0.2em; }
+.dl-check pre { margin: 0.2em 0; padding: 0; background: none; color: inherit;
+  white-space: pre-wrap; }
+.dl-check a { color: inherit; text-decoration: underline; }
+.dl-check div { overflow-x: auto; }
+.dl-check table { margin: 0.2em 0; border-collapse: collapse; font-family: monospace; }
+.dl-check table :is(th, td) { padding: 0.15em 0.8em 0.15em 0; color: inherit; background: none;
+  text-align: right; font-weight: normal; }
+.dl-check table th:first-child { text-align: left; }
+.dl-check table .worst { font-weight: bold; text-decoration: underline; }
+"""
+
+
+def as_html(report):
+    """The message for a notebook: the same words, with a table where two results are compared."""
+    esc = html.escape
+    args = "".join(row((name, value), text=True) for name, value in report["args"])
+    parts = [
+        f"<p><b>{esc(report['title'])}</b></p>",
+        f"<p>What was run:</p><pre>{esc(chr(10).join(report['calls']))}</pre>",
+        f"<div><table>{args}</table></div>",
+        f"<p><b>{esc(report['heading'])}</b></p>",
+        found_as_html(report["found"]),
+    ]
+    if report["opening"]:
+        parts.append(f"<p><b>{esc(report['opening'])}</b></p>")
+    if report["hint"]:
+        parts.append(f"<p>{esc(report['hint'])}</p>")
+    section = report["section"]
+    link = f"<a href='{esc(section['url'])}'>{esc(section['title'])}</a>"
+    parts.append(f"<p>Reread: {esc(section['chapter'])}, “{link}”</p>")
+    if report["seed"] is not None:
+        parts.append(f"<p>(a fresh random case; seed {report['seed']})</p>")
+    return f"<div class='dl-check'><style>{STYLE}</style>{''.join(parts)}</div>"
+
+
+def found_as_html(found):
+    """What differs: a small table where that reads best."""
+    if found["what"] == "value":
+        worst = max(found["table"], key=lambda entry: abs(entry[1] - entry[2]))
+        marks = ["worst" if entry is worst else "" for entry in found["table"]]
+        places = [f"[{', '.join(map(str, place))}]" for place, _, _ in found["table"]]
+        rows = [row(("", *places), head=True)]
+        for label, column in (("expected", 1), ("got", 2)):
+            numbers = [f"{entry[column]:.6g}" for entry in found["table"]]
+            rows.append(row((label, *numbers), marks=["", *marks]))
+        relation = f"<p>{html.escape(found['relation'])}</p>" if found["relation"] else ""
+        lead = f"<p>{html.escape(found['lead'])}</p>"
+        return f"{lead}<div><table>{''.join(rows)}</table></div>{relation}"
+    if found["what"] == "words":
+        rows = [row(("", "expected", "got"), head=True, text=True)]
+        rows += [row(words, text=True) for words in found["words"]]
+        return f"<div><table>{''.join(rows)}</table></div>"
+    return f"<pre>{html.escape(wrap(found['text'], WIDTH))}</pre>"
+
+
+def row(cells, marks=None, head=False, text=False):
+    """One row of a table; its first cell is the row's heading."""
+    first, *rest = (html.escape(str(cell)) for cell in cells)
+    tag = "th scope='col'" if head else "td"
+    style = " style='text-align:left'" if text else ""
+    marks = marks[1:] if marks else [""] * len(rest)
+    data = "".join(
+        f"<{tag}{style}{f' class={mark}' if mark else ''}>{cell}</{tag.split()[0]}>"
+        for cell, mark in zip(rest, marks)
+    )
+    lead = f"<th scope='row'>{first}</th>" if first else "<td></td>"
+    return f"<tr>{lead}{data}</tr>"
 
 
 def own_calls(spec):
@@ -493,6 +831,13 @@ def wrap(text, width, indent=""):
 # the figure behind it: [word, figure]. The words are compared, and they name the mistake.
 
 ONE_COIN = "one coin for all"
+#: How a message puts what is expected where the word itself would be the answer.
+ASKED = {
+    "x / (1 - p)": "scaled so that the mean of out is x",
+    "x * (1 - p)": "the mean of what training gives",
+    "p / (1 - p)": "that of a scaled mask",
+    "beta**2 / 3": "that of an even spread over the interval",
+}
 NETWORK_KEYS = ("W1", "b1", "W2", "b2", "W3", "b3")
 
 
@@ -586,7 +931,7 @@ def describe_draws(first, second):
 
 
 def seed_global(seed):
-    """Seed NumPy's global generator (`run` puts its state back)."""
+    """Seed NumPy's global generator (`outcomes_of` puts its state back)."""
     np.random.seed(seed)
     return seed
 
@@ -687,8 +1032,388 @@ def neighbors_word(coins, axis):
     return "independent" if abs(z) <= SIGMAS else "not independent"
 
 
+# Noise that is no mask: every entry has a factor of its own, out / x, with a mean and a variance.
+
+#: Of a distribution: the share of its numbers within one standard deviation of the mean, and its
+#: fourth moment over its squared variance, which says how well a variance can be estimated.
+SHAPES = {"normal": (0.6827, 3.0), "uniform": (0.5774, 1.8)}
+FACTOR_KEYS = ("mean of the factors", "variance of the factors", "shape of the noise")
+MULTIPLIED = "x times noise"
+#: Two factors are the same number if they differ by no more: both were rounded, to float32 perhaps.
+SAME = TOLERANCE["float32"]
+
+
+def noise_moments(kind, strength):
+    """Means and variances to look for, by name, the right ones first."""
+    if kind == "normal":
+        p, q = strength, 1 - strength
+        means = {"1": 1.0, "0": 0.0, "1 / (1 - p)": 1 / q, "1 - p": q}
+        variances = {
+            "p / (1 - p)": p / q,
+            "(1 - p) / p": q / p,
+            "(p / (1 - p))**2": (p / q) ** 2,
+            "p * (1 - p)": p * q,
+            "p": p,
+            "p**2": p**2,
+        }
+    else:
+        beta = strength
+        means = {"1": 1.0, "0": 0.0, "1 + beta / 2": 1 + beta / 2, "beta / 2": beta / 2}
+        variances = {
+            "beta**2 / 3": beta**2 / 3,
+            "beta**2 / 12": beta**2 / 12,
+            "beta**2": beta**2,
+            "beta": beta,
+        }
+    return means, variances
+
+
+def describe_noise(x, out, kind, strength):
+    """What noise `x` (no zeros in it) was multiplied by: its mean, variance, shape, and sharing."""
+    change = describe_change(x, out)["out"][0]
+    if change != MULTIPLIED:
+        raise Problem(f"In train mode out must be {MULTIPLIED}; it is {change}.")
+    words = factor_words((out / x).astype(float), kind, strength)
+    return {**words, "dtype of out": [str(out.dtype)]}
+
+
+def describe_change(x, out):
+    """What became of `x` (no zeros in it): multiplied by one number or by many, or added to."""
+    out = result_like("out", out, x)
+    factor = out / x
+    if not np.isfinite(factor).all():
+        return {"out": ["NaN or infinite for some entries"]}
+    if np.ptp(factor) <= SAME * np.abs(factor).max():
+        value = float(factor.flat[0])
+        word = "x itself" if abs(value - 1) <= SAME else "one multiple of x"
+        return {"out": [word, f"{value:.4g} times x"]}
+    large = np.abs(x) > np.median(np.abs(x))
+    grows, wanted = (a[large].mean() / a[~large].mean() for a in ((out - x) ** 2, x**2))
+    return {"out": [MULTIPLIED if grows > np.sqrt(wanted) else "x plus noise"]}
+
+
+def factor_words(factor, kind, strength):
+    """Mean, variance and shape of the numbers in `factor`, and along which axes they repeat."""
+    words, axes = {}, range(factor.ndim)
+    for axis in axes:
+        if factor.shape[axis] > 1 and np.ptp(factor, axis=axis).max() <= 10 * SAME:
+            words[axis] = "one number for all"
+    # the numbers that were really drawn
+    drawn = factor[tuple(slice(1 if axis in words else None) for axis in axes)]
+    means, variances = noise_moments(kind, strength)
+    mean, variance, n = drawn.mean(), drawn.var(), drawn.size
+    off, of_itself = np.sqrt(variance / n), np.sqrt((SHAPES[kind][1] - 1) / n)
+    mean_word = nearby(mean, {name: (m, off) for name, m in means.items()})
+    variance_word = nearby(variance, {name: (v, v * of_itself) for name, v in variances.items()})
+    found = ([mean_word, f"{mean:.3f}"], [variance_word, f"{variance:.3f}"])
+    sharing = [words.get(axis) or neighbors_word(drawn, axis) for axis in axes]
+    return {
+        **dict(zip(FACTOR_KEYS, (*found, [shape_word(drawn, kind)]))),
+        **{f"along axis {axis}": [word] for axis, word in enumerate(sharing)},
+    }
+
+
+def nearby(value, known):
+    """The name of the first known value within SIGMAS of its standard errors; (value, s.e.)."""
+    for name, (expected, error) in known.items():
+        if abs(value - expected) <= SIGMAS * error:
+            return name
+    return "another"
+
+
+def shape_word(numbers, kind):
+    """Name a distribution by the share of its numbers within one standard deviation."""
+    if np.unique(numbers.round(3)).size <= 3:
+        return "a few values only"
+    within = (np.abs(numbers - numbers.mean()) <= numbers.std()).mean()
+    # measured with the numbers' own mean and deviation, the share varies less than with coins
+    known = {
+        name: (share, np.sqrt(share * (1 - share) / numbers.size))
+        for name, (share, _) in sorted(SHAPES.items(), key=lambda entry: entry[0] != kind)
+    }
+    return nearby(within, known)
+
+
+def describe_noise_calls(first, second):
+    """Whether two calls drew the same noise."""
+    first, second = plain_array(first), plain_array(second)
+    if first is None or second is None:
+        raise Problem("each call must return a NumPy array of numbers.")
+    return {"second call": ["the same noise" if np.array_equal(first, second) else "other noise"]}
+
+
+def describe_noise_backward(x, out, dout, dx):
+    """How `dx` follows from `dout`, given what the forward pass did (x has zeros as well)."""
+    out, dx = result_like("out", out, x), result_like("dx", dx, x)
+    seen = x != 0
+    there, back = out[seen] / x[seen], dx[seen] / dout[seen]
+    exact = TOLERANCE.get(str(dx.dtype), 1e-6)
+    with np.errstate(all="ignore"):
+        known = {
+            "that of the forward pass": there,
+            "1": np.ones_like(there),
+            "the forward pass's, squared": there**2,
+            "1 over that of the forward pass": 1 / there,
+            "the output of the forward pass": out[seen],
+        }
+    word = "another one"
+    for name, factor in known.items():
+        if np.isfinite(factor).all() and (np.abs(back - factor) <= exact * np.abs(factor)).all():
+            word = name
+            break
+    at_zeros = dx[~seen]
+    left = "not 0" if at_zeros.all() else "0 for some"
+    return {
+        "noise in the forward pass": ["none" if np.abs(there - 1).max() <= exact else "some"],
+        "factor from dout to dx": [word],
+        "gradient where x is 0": [left if np.isfinite(at_zeros).all() else "NaN or infinite"],
+    }
+
+
+def noisy_network(first, center, second, factors):
+    """A network for Monte Carlo dropout, whose noise is known: `factors`, one array a call.
+
+    In train mode its normalization layer takes away the mean of the batch, in test mode `center`.
+    """
+    calls = {"noisy": 0}
+
+    def network(x, dropout_mode, norm_mode):
+        if {dropout_mode, norm_mode} - {"train", "test"}:
+            raise ValueError("a mode must be 'train' or 'test'")
+        hidden = x @ first
+        hidden = np.maximum(hidden - (center if norm_mode == "test" else hidden.mean(axis=0)), 0)
+        if dropout_mode == "train":
+            hidden = hidden * factors[calls["noisy"] % len(factors)]
+            calls["noisy"] += 1
+        return hidden @ second
+
+    return network
+
+
+# ------------------------------------------------- describing a network and what it has learned
+
+#: The share of new images that a network trained on pairs must name right.
+MARK = 0.85
+#: A network that has learned nothing names one image in ten right.
+GUESSING = 0.2
+
+
+def pixels(images):
+    """Images of whole numbers from 0 to 16, as a network takes them: float64 around 0."""
+    return images / 16 - 0.3
+
+
+def entries_of(found, names):
+    """The arrays under `names`, separated by blanks, in a dict that a function returned."""
+    if not isinstance(found, dict):
+        raise Problem(f"a dict of arrays must be returned, got {type(found).__name__}.")
+    missing = [name for name in names.split() if name not in found]
+    if missing:
+        raise Problem(f"the returned dict must have an entry for {', '.join(missing)}.")
+    return tuple(found[name] for name in names.split())
+
+
+def describe_positions(found):
+    """Positions in a list, as words."""
+    found = found.tolist() if isinstance(found, np.ndarray) else found
+    if not isinstance(found, (list, tuple)):
+        raise Problem(f"a list of positions must be returned, got {type(found).__name__}.")
+    if not all(isinstance(k, (int, np.integer)) and not isinstance(k, bool) for k in found):
+        raise Problem("every position must be an int.")
+    return {"positions": [", ".join(str(int(k)) for k in found) or "none"]}
+
+
+def describe_layers(found, what):
+    """A stack of layers, as words; `what` says which stack it is."""
+    if not isinstance(found, (list, tuple)) or not all(isinstance(kind, str) for kind in found):
+        raise Problem(f"a list of strings must be returned, got {type(found).__name__}.")
+    return {what: [", ".join(found) or "no layer"]}
+
+
+def labels_like(labels, count):
+    """`labels` as an array of `count` classes, or a Problem that says what it is."""
+    array = plain_array(labels)
+    if array is None:
+        raise Problem(f"predict must return a NumPy array, got {type(labels).__name__}.")
+    if array.shape != (count,) or array.dtype.kind not in "iu":
+        raise Problem(
+            f"predict must return one class (int) for each of {count} images: shape ({count},), "
+            f"got {array.dtype} of shape {array.shape}."
+        )
+    return array
+
+
+def describe_answers(x, labels, again, other_start, other_pairs, x_first, alone):
+    """What the answers to x depend on; `alone` are those to x_first, its first images."""
+    runs = [labels_like(run, len(x)) for run in (labels, again, other_start, other_pairs)]
+    alone = labels_like(alone, len(x_first))
+    first, *others = runs
+
+    def word(same):
+        return ["the same answers" if same else "other answers"]
+
+    return {
+        "images asked without the others": word(np.array_equal(first[: alone.size], alone)),
+        "trained again, rng in the same state": word(np.array_equal(first, others[0])),
+        "trained again, another rng": word(np.array_equal(first, others[1])),
+        "trained on other pairs": word(np.array_equal(first, others[2])),
+        "classes named": classes_word(first),
+    }
+
+
+def describe_accuracy(labels, right):
+    """How many images are named right, and whether more than one class is ever named."""
+    labels = labels_like(labels, len(right))
+    share = (labels == right).mean()
+    word = (
+        f"at least {MARK:.0%}"
+        if share >= MARK
+        else "next to none"
+        if share < GUESSING / 10
+        else "hardly more than by guessing"
+        if share < GUESSING
+        else f"more than by guessing, less than {MARK:.0%}"
+    )
+    return {
+        "named right": [word, f"{share:.1%} of {labels.size} images"],
+        "classes named": classes_word(labels),
+    }
+
+
+def classes_word(labels):
+    """Whether more than one class is named."""
+    return ["only one" if (labels == labels[0]).all() else "several"]
+
+
+def table_layer(sees):
+    """A layer for tables: row i of its output is made of the samples j where sees[i, j] is not 0.
+
+    Like a norm it overlooks some changes. Of samples 0, 2, ... it sees how far the features are
+    from the first, and no number added to all of them; of samples 1, 3, ... how large they are
+    beside the largest, and no factor on all of them.
+    """
+
+    def layer(x):
+        seen = x - x[:, :1]
+        largest = np.abs(x[1::2]).max(axis=1, keepdims=True)
+        seen[1::2] = x[1::2] / np.where(largest > 0, largest, 1)
+        seen = seen.round(9)  # a rounding error is no influence
+        return np.array([row[row != 0] @ seen[row != 0] for row in sees])
+
+    return layer
+
+
+def as_numbers(table):
+    """A table of True and False, or of 1 and 0, as floats."""
+    array = plain_array(table)
+    return table if array is None else array.astype(np.float64)
+
+
+def per_channel(value):
+    """`value` in shape (C,) if it comes as (1, C, 1, 1), where one is as good as the other."""
+    array = plain_array(value)
+    wide = array is not None and array.ndim == 4 and array.shape == (1, array.size, 1, 1)
+    return array.ravel() if wide else value
+
+
+def several(*values):
+    """The values as a list."""
+    return list(values)
+
+
+def describe_truths(found, names):
+    """Which of the statements in `names`, separated by commas, a dict says are True."""
+    if not isinstance(found, dict):
+        raise Problem(f"a dict must be returned, got {type(found).__name__}.")
+    words = {}
+    for name in names.split(", "):
+        if name not in found:
+            raise Problem(f"the returned dict must have the key {name!r}.")
+        if not isinstance(found[name], (bool, np.bool_)):
+            raise Problem(f"{name!r} must be True or False, got {type(found[name]).__name__}.")
+        words[name] = [str(bool(found[name]))]
+    return words
+
+
+# ---------------------------------------------------------------- functions to differentiate
+#
+# What the checks of numeric gradients hand in as `f`. Each takes a float array, or a complex one.
+
+
+def ripple(x):
+    """One number from any array, in which neighbors are multiplied: sin(k x_k) + x_k x_k+1^2."""
+    x = x.ravel()
+    return np.sin(np.arange(1, x.size + 1) * x).sum() + (x[:-1] * x[1:] ** 2).sum()
+
+
+def growth(x):
+    """One number from any array: the exponential of a mean square, times the first entry."""
+    return np.exp((x * x).mean()) * x.ravel()[0]
+
+
+def squash(x):
+    """An array of x's shape, x / sqrt(1 + sum of squares): each entry depends on all of x."""
+    return x / np.sqrt(1 + (x * x).sum())
+
+
+def mix(x):
+    """From (N, D) to (N, D + 1): tanh of x times a fixed matrix."""
+    d = x.shape[1]
+    return np.tanh(x @ np.cos(np.arange(d * (d + 1)).reshape(d, d + 1)))
+
+
+def pool(x):
+    """From (N, D) to (D,): the cubes of each column, summed with weights 1, 2, ..., N."""
+    return np.arange(1.0, len(x) + 1) @ x**3
+
+
+FUNCTIONS = {"ripple": ripple, "growth": growth, "squash": squash, "mix": mix, "pool": pool}
+
+
+def off_axis(x, v, h):
+    """A complex point: x, and a step h along v at a right angle to the real axis."""
+    return x + 1j * (h * v)
+
+
+def slope_of(out, h):
+    """The imaginary part of a complex result, divided by the step."""
+    if type(out) is not np.ndarray or out.dtype.kind != "c":
+        what = f"dtype {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise Problem(f"For a complex x the result must be a complex array, got {what}.")
+    return out.imag / h
+
+
+def real(value):
+    """`value`, unless it is complex: the derivative of a real function is a real number."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "c":
+        raise Problem(f"A real array was expected, got {value.dtype}: which part is the result?")
+    return value
+
+
+def number(value):
+    """A single number as a float, whatever its type; anything else is passed on as it is."""
+    array = plain_array(value)
+    return value if array is None or array.shape else float(array)
+
+
+def up_to_sign(out):
+    """Columns whose sign is free, each with the sign that makes its largest entry positive."""
+    array = plain_array(out)
+    if array is None or array.ndim != 2 or not array.size:
+        return out
+    largest = np.abs(array).argmax(axis=0)
+    return np.where(array[largest, np.arange(array.shape[1])] < 0, -array, array)
+
+
 HELPERS = {
+    "function": FUNCTIONS.__getitem__,
+    "off_axis": off_axis,
+    "slope_of": slope_of,
+    "real": real,
+    "number": number,
+    "up_to_sign": up_to_sign,
     "copy": np.copy,
+    "describe_truths": describe_truths,
     "tuple_of": tuple,
     "generator": np.random.default_rng,
     "describe_mask": describe_mask,
@@ -702,4 +1427,20 @@ HELPERS = {
     "draw_global": draw_global,
     "weights_from": weights_from,
     "weights_of": weights_of,
+    "list_of": list,
+    "pixels": pixels,
+    "entries_of": entries_of,
+    "describe_positions": describe_positions,
+    "describe_layers": describe_layers,
+    "describe_answers": describe_answers,
+    "describe_accuracy": describe_accuracy,
+    "describe_noise": describe_noise,
+    "describe_change": describe_change,
+    "describe_noise_calls": describe_noise_calls,
+    "describe_noise_backward": describe_noise_backward,
+    "noisy_network": noisy_network,
+    "table_layer": table_layer,
+    "as_numbers": as_numbers,
+    "per_channel": per_channel,
+    "several": several,
 }

@@ -38,6 +38,12 @@
     focusScrollers();
   }
 
+  /** Put a figure to push where its plain figure stands; its own script, still to run, shows it. */
+  document.querySelectorAll(".push[data-replaces]").forEach((panel) => {
+    const figure = document.getElementById(panel.dataset.replaces);
+    if (figure) figure.prepend(panel);
+  });
+
   /** Paper has no folds and no dark theme. */
   const opened = [];
   let theme = "";

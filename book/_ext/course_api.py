@@ -20,6 +20,7 @@ NUMPY = "https://numpy.org/doc/stable/reference/"
 #: What docstrings mention and this site does not document: where it is documented.
 ELSEWHERE = {
     "numpy.ndarray": NUMPY + "generated/numpy.ndarray.html",
+    "tqdm.tqdm": "https://tqdm.github.io/docs/tqdm/",
     "numpy.random.Generator": NUMPY + "random/generator.html",
     "matplotlib.pyplot.subplots": (
         "https://matplotlib.org/stable/api/_as_gen/matplotlib.pyplot.subplots.html"
@@ -35,7 +36,7 @@ _CITATION = re.compile(
 
 def link_elsewhere(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.TextElement
-) -> nodes.reference | None:
+) -> nodes.Element | None:
     """Resolve a name of `ELSEWHERE`, or a function of `dlnorm` by its name alone.
 
     Any other unknown name stays a warning.
@@ -43,6 +44,8 @@ def link_elsewhere(
     target = node.get("reftarget", "")
     if target in ELSEWHERE:
         return nodes.reference("", "", contnode, internal=False, refuri=ELSEWHERE[target])
+    if node.get("reftype") == "class" and not target.startswith("dlnorm."):
+        return contnode  # a type in words, such as "dict of str to ndarray"
     name = target.rpartition(".")[2]
     home = getattr(getattr(dlnorm, name, None), "__module__", "")
     entry = env.get_domain("py").objects.get(f"{home}.{name}")
@@ -74,6 +77,8 @@ def skip_internals(
     app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
 ) -> bool | None:
     """Leave out what a module defines for itself: caches, settings, constants, shared pieces."""
+    if what == "class":  # the classes of `dlnorm.nn` are named one by one
+        return None
     if not inspect.isfunction(obj):
         return True
     shared = obj.__module__ not in SHOWN_WHOLE and name not in dlnorm.__all__

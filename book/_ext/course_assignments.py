@@ -22,8 +22,6 @@ from sphinx.util.docutils import SphinxDirective
 
 #: Where the downloads lie in the site.
 TARGET = "assignments"
-#: What a student's folder consists of, besides its notebook.
-BESIDE = ("checker.py", "checks.npz")
 _HEADING = re.compile(r"^(#{1,2})[ \t]+(.+?)[ \t]*$", re.MULTILINE)
 #: Of every file in a zip, so that the same folder gives the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -141,7 +139,7 @@ def pack(notebook: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(notebook, target / notebook.name)
     with zipfile.ZipFile(target / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in (notebook, *(notebook.with_name(beside) for beside in BESIDE)):
+        for file in sorted(path for path in notebook.parent.iterdir() if path.is_file()):
             info = zipfile.ZipInfo(f"{name}/{file.name}", _DATE)
             info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             archive.writestr(info, file.read_bytes())

@@ -1,4 +1,4 @@
-"""What pages need beyond the theme: descriptions, downloads, an accessible bibliography."""
+"""What pages need beyond the theme: descriptions, accessible tables and lists, colors at once."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from docutils import nodes
-from jupyter_cache import get_cache
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
@@ -30,25 +28,18 @@ def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
         context["metatags"] = context.get("metatags", "") + tag
 
 
-def offer_notebook(
-    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
-) -> None:
-    """Let the theme's download button offer the executed notebook.
+def light_without_script(app: Sphinx, exception: Exception | None) -> None:
+    """Let pages begin in the light theme: without script they would have no colors at all.
 
-    The theme does so itself only beside a button that launches the page on some server; and for a
-    page out of its cache, MyST-NB writes the notebook without outputs, so they are added here.
+    The theme writes `auto` there, which its script replaces before anything is drawn.
     """
-    source = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
-    if doctree is None or "kernelspec" not in app.env.metadata[page] or not source.is_file():
+    if exception is not None or app.builder.format != "html":
         return
-    notebook = nbformat.read(source, as_version=4)
-    if not any(cell.get("outputs") for cell in notebook.cells):
-        cache = get_cache(app.env.mystnb_config.execution_cache_path)
-        _, notebook = cache.merge_match_into_notebook(notebook)
-    target = Path(app.outdir, "_sources", f"{page}.ipynb")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, target)
-    context["ipynb_source"] = f"{page}.ipynb"
+    for path in Path(app.outdir).rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        light = text.replace('data-theme="auto"', 'data-theme="light"', 1)
+        if light != text:
+            path.write_text(light, encoding="utf-8")
 
 
 def visit_citation(self: HTML5Translator, node: nodes.citation) -> None:
@@ -62,9 +53,34 @@ def depart_citation(self: HTML5Translator, node: nodes.citation) -> None:
     HTML5Translator.depart_citation(self, node)
 
 
+class Corner(nodes.entry):
+    """A header cell with nothing in it, as above a column of row names: it heads nothing."""
+
+
+def visit_corner(self: HTML5Translator, node: Corner) -> None:
+    """Write a plain cell."""
+    node.parent.column += 1  # type: ignore[union-attr]
+    self.body.append("<td>")
+
+
+def depart_corner(self: HTML5Translator, node: Corner) -> None:
+    """Close it."""
+    self.body.append("</td>\n")
+
+
+def empty_headers(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Make corners of the header cells that are empty."""
+    for head in doctree.findall(nodes.thead):
+        for entry in list(head.findall(nodes.entry)):
+            if not entry.astext().strip() and not list(entry.findall(nodes.image)):
+                entry.replace_self(Corner())
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
+    app.add_node(Corner, html=(visit_corner, depart_corner))
+    app.connect("doctree-resolved", empty_headers)
     app.connect("html-page-context", describe)
-    app.connect("html-page-context", offer_notebook)
+    app.connect("build-finished", light_without_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from html import escape
 from typing import Generic, Literal, TypeVar
 
 import numpy as np
@@ -105,6 +106,11 @@ class Verdict:
     def __str__(self) -> str:
         """One line."""
         return f"{_SAYS[self.reproduced].capitalize()}: {self.text}"
+
+    def _repr_html_(self) -> str:
+        """A paragraph, for a notebook and for the book."""
+        said = f"<strong>{_SAYS[self.reproduced].capitalize()}:</strong> {escape(self.text)}"
+        return f'<p class="dl-verdict dl-{self.reproduced}">{said}</p>'
 
 
 def mean(values: Array) -> Array:

@@ -57,7 +57,7 @@ def run(
     Parameters
     ----------
     name : str
-        One of `NAMES`.
+        One of ``experiments.NAMES``.
     settings : BaseSettings, optional
         The experiment's own ``Settings``; its ``quick()`` or ``full()`` if left out.
     quick : bool
@@ -115,7 +115,7 @@ def run(
 
 
 def figure(result: Result[Any]) -> Any:
-    """Return the figure of a result, a `dlnorm.plotting.Shown`; needs Matplotlib."""
+    """Return the figure of a result, for a notebook to show; needs Matplotlib."""
     return module_of(result.name).figure(result)
 
 

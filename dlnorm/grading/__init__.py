@@ -35,7 +35,10 @@ def grade(name: str, *functions: Callable[..., Any], seed: int | None = None) ->
         If there is no such check, or the functions are not those it needs.
     """
     seed = secrets.randbits(32) if seed is None else seed
-    spec = problem_set_of(name).spec(name, seed, fresh=True)
-    verdict = checker.judge(spec, functions)
-    if not verdict["passed"]:
-        raise checker.CheckFailed(verdict["message"])
+    problem_set = problem_set_of(name)
+    spec = problem_set.spec(name, seed, fresh=True, with_mistakes=False)
+    outcomes = checker.outcomes_of(spec, functions)
+    if not checker.verdict_on(spec, outcomes)["passed"]:
+        # only now is it worth running every known mistake on the same cases
+        spec = problem_set.spec(name, seed, fresh=True)
+        raise checker.CheckFailed(checker.verdict_on(spec, outcomes)["message"])

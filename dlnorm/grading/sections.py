@@ -19,6 +19,15 @@ class Section(NamedTuple):
 _DROPOUT = ("dropout", "Dropout")
 _BN_FORWARD = ("batchnorm-forward", "Batch normalization, forward")
 _BN_BACKWARD = ("batchnorm-backward", "Batch normalization, backward")
+_DERIVATIVES = ("derivatives", "Derivatives you can trust")
+_WHY = ("why-normalize", "Why deep networks are hard to train")
+_AVERAGES = ("dropout-averages", "What dropout averages")
+_PRACTICE = ("batchnorm-practice", "Batch normalization in practice")
+_INVARIANCES = ("invariances", "Invariances")
+_LAYERNORM = ("layernorm", "Layer normalization")
+_GROUPNORM = ("groupnorm", "Instance and group normalization")
+_WEIGHTNORM = ("weightnorm", "Weight normalization")
+_SHIFT = ("variance-shift", "Dropout meets batch normalization")
 
 SECTIONS: dict[str, Section] = {
     "dropout-mask": Section(*_DROPOUT, "One coin an entry"),
@@ -36,6 +45,7 @@ SECTIONS: dict[str, Section] = {
     "bn-biased": Section(*_BN_FORWARD, "Divide by m, not by m − 1"),
     "bn-cancellation": Section(*_BN_FORWARD, "A shortcut that loses digits"),
     "bn-gamma-beta": Section(*_BN_FORWARD, "Gamma and beta give the layer its freedom back"),
+    "bn-saturation": Section(*_BN_FORWARD, "Where an activation still bends"),
     "bn-running": Section(*_BN_FORWARD, "What is remembered"),
     "bn-test-mode": Section(*_BN_FORWARD, "Test mode"),
     "bn-spatial-section": Section(*_BN_FORWARD, "Images: one mean a channel"),
@@ -49,4 +59,58 @@ SECTIONS: dict[str, Section] = {
     "bn-constants": Section(*_BN_BACKWARD, "If the statistics were constants"),
     "bn-backward-test": Section(*_BN_BACKWARD, "Backward in test mode"),
     "bn-backward-spatial": Section(*_BN_BACKWARD, "Backward for images"),
+    "derivatives-vjp": Section(
+        *_DERIVATIVES, "Many numbers at once: why everything is contracted with `dout`"
+    ),
+    "derivatives-central": Section(*_DERIVATIVES, "Two points instead of a limit"),
+    "derivatives-rounding": Section(*_DERIVATIVES, "Why the smallest step is not the best"),
+    "derivatives-complex": Section(*_DERIVATIVES, "A step off the real axis"),
+    "derivatives-relative": Section(*_DERIVATIVES, "How close is close enough?"),
+    "derivatives-recipe": Section(*_DERIVATIVES, "In code"),
+    "reg-l1": Section(*_WHY, "L1: exact zeros"),
+    "reg-l2": Section(*_WHY, "L2: everything shrinks"),
+    "reg-maxnorm": Section(*_WHY, "Max-norm: a ball for each unit"),
+    "white-center": Section(*_WHY, "Center first"),
+    "white-pca": Section(*_WHY, "PCA whitening"),
+    "white-zca": Section(*_WHY, "ZCA whitening: the least change"),
+    "white-eps": Section(*_WHY, "Directions without variance"),
+    "white-backward": Section(*_WHY, "The gradient through ZCA"),
+    "avg-monte-carlo": Section(*_AVERAGES, "Monte Carlo dropout"),
+    "practice-placement": Section(*_PRACTICE, "Where it goes"),
+    "practice-population": Section(*_PRACTICE, "The exact estimate"),
+    "practice-batch-size": Section(*_PRACTICE, "How large a batch"),
+    "inv-weights": Section(*_INVARIANCES, "Scaling the weights"),
+    "inv-data": Section(*_INVARIANCES, "Scaling the data"),
+    "inv-table": Section(*_INVARIANCES, "One table, executed"),
+    "inv-eps": Section(*_INVARIANCES, "What epsilon breaks"),
+    "ln-axes": Section(*_LAYERNORM, "One sample at a time"),
+    "ln-algorithm": Section(*_LAYERNORM, "The same four lines, along a row"),
+    "ln-parameters": Section(*_LAYERNORM, "Gamma and beta stay with the features"),
+    "ln-affine-gradients": Section(*_LAYERNORM, "Summing over the samples"),
+    "ln-gradient": Section(*_LAYERNORM, "The backward pass"),
+    "ln-no-batch": Section(*_LAYERNORM, "No batch, no memory"),
+    "ln-step": Section(*_LAYERNORM, "The recurrent step"),
+    "ln-time": Section(*_LAYERNORM, "Through time"),
+    "ln-images": Section(*_LAYERNORM, "Images"),
+    "ln-rms": Section(*_LAYERNORM, "Leaving the mean out"),
+    "gn-axes": Section(*_GROUPNORM, "One picture of all axes"),
+    "gn-groups": Section(*_GROUPNORM, "Channels in groups"),
+    "gn-parameters": Section(*_GROUPNORM, "Gamma and beta: one a channel"),
+    "gn-gradient": Section(*_GROUPNORM, "The backward pass"),
+    "gn-instance": Section(*_GROUPNORM, "Instance norm: a group for every channel"),
+    "gn-small-batches": Section(*_GROUPNORM, "Small batches"),
+    "wn-split": Section(*_WEIGHTNORM, "Length and direction"),
+    "wn-columns": Section(*_WEIGHTNORM, "One norm a unit"),
+    "wn-gradient-g": Section(*_WEIGHTNORM, "The gradient of the length"),
+    "wn-gradient-v": Section(*_WEIGHTNORM, "The gradient of the direction"),
+    "wn-data-init": Section(*_WEIGHTNORM, "Initialization from data"),
+    "wn-meanonly": Section(*_WEIGHTNORM, "Mean-only batch norm"),
+    "wn-cosine": Section(*_WEIGHTNORM, "Cosine normalization"),
+    "shift-derived": Section(*_SHIFT, "The shift, derived"),
+    "shift-measured": Section(*_SHIFT, "The shift, measured"),
+    "shift-depth": Section(*_SHIFT, "How it builds up with depth"),
+    "shift-placement": Section(*_SHIFT, "Where dropout may stand"),
+    "shift-recalibrate": Section(*_SHIFT, "Recalibration"),
+    "shift-gaussian": Section(*_SHIFT, "Gaussian dropout"),
+    "shift-uniform": Section(*_SHIFT, "Uout: a little uniform noise"),
 }

@@ -24,7 +24,7 @@ class Linear(Layer):
     rng : numpy.random.Generator
         Draws the weights; the biases start at 0.
     init : {"he", "glorot"} or float
-        The spread of the weights, see `dlnorm.nn.initializers.spread`.
+        The spread of the weights, see ``dlnorm.nn.initializers.spread``.
     bias : bool
         Whether there is a b; a norm right after the layer that subtracts a mean makes it useless.
 

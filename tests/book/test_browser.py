@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.book.test_site import MEGABYTE, of_toc
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-OFFLINE = ["--no-sandbox", "--disable-background-networking", "--disable-component-update",
-           "--disable-sync", "--no-first-run", "--disable-gpu"]  # fmt: skip
-CONTRAST = "color-contrast"
-#: Theme, width, and which of axe's rules to ask: contrasts differ between themes alone and all
-#: other rules between widths alone, so each is asked where it can give another answer.
-VIEWS = [
-    ("light", 1280, "all"),
-    ("dark", 1280, "contrast"),
-    ("dark", 390, "others"),
-    ("light", 390, "none"),
-]
+#: The rules that look at colors, which takes by far the most time, and the tag they ask about.
+COLORS = {"color-contrast": "", "link-in-text-block": "a"}
+AXE = Axe().axe_script
+#: Theme and width; every page is laid out in each.
+VIEWS = [("light", 1280), ("dark", 1280), ("dark", 390), ("light", 390)]
+#: What axe is asked afterwards, beginning with the last view: contrasts differ between themes
+#: alone and all other rules between widths alone, so each is asked where its answer can differ.
+ASKED = [("light", 390, "others"), ("light", 1280, "colors"), ("dark", 1280, "all")]
+#: What machines have written, hundreds of times and always alike: formulas, figures, code.
+ALIKE = ("mjx-container", ".dl-figure svg", "pre")
 #: A page with nothing but highlighted code, whose colors are the same on every page.
 CODE = "_modules/dlnorm/batchnorm"
 TYPESET = "window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() => true) : true"
@@ -32,35 +31,26 @@ TYPESET = "window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() =
 HEAVIEST = 1.5 * MEGABYTE
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Start the Chromium of this machine; Playwright's own would have to be downloaded."""
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.fail(
-            "No Chromium is installed, so the site cannot be looked at. On Debian and Ubuntu: "
-            "apt install chromium. Elsewhere: install Chromium or Chrome so that one of "
-            f"{', '.join(NAMES)} is on the PATH.",
-            pytrace=False,
-        )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=OFFLINE)
-        yield browser
-        browser.close()
+class Tab:
+    """A tab of the browser: its page, and what the browser complained of or asked for there."""
 
-
-class Visit:
-    """A page opened, and what the browser complained of or asked for on the way."""
-
-    def __init__(self, context: BrowserContext, address: str) -> None:
+    def __init__(self, context: BrowserContext) -> None:
         self.page: Page = context.new_page()
         self.complaints: list[str] = []
         self.requested: list[str] = []
         self.page.on("request", lambda request: self.requested.append(request.url))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", lambda message: self._console(message.type, message.text))
+
+    def visit(self, address: str) -> Page:
+        """Open an address on a desktop, in the light theme, and wait for its formulas."""
+        self.page.set_viewport_size({"width": 1280, "height": 900})
+        self.page.emulate_media(media="null", color_scheme="light", reduced_motion="reduce")
+        self.complaints.clear()
+        self.requested.clear()
         self.page.goto(address, wait_until="load")
         self.page.evaluate(TYPESET)
+        return self.page
 
     def _console(self, kind: str, text: str) -> None:
         if kind in {"error", "warning"}:
@@ -77,8 +67,9 @@ def not_typeset(page: Page) -> list[str]:
           document.querySelectorAll(".math").forEach((e) => {
             if (!e.querySelector("mjx-container")) wrong.push("raw: " + e.textContent);
           });
-          const text = document.querySelector("main").innerText;
-          const raw = text.match(/\\\\[([]|\\$\\$/g) || [];
+          const text = document.querySelector("main").cloneNode(true);
+          text.querySelectorAll("pre, code, script, style").forEach((e) => e.remove());
+          const raw = text.textContent.match(/\\\\[([]|\\$\\$/g) || [];
           raw.forEach((mark) => wrong.push("in text: " + mark));
           return wrong;
         }"""
@@ -109,145 +100,235 @@ def unreachable(page: Page) -> list[str]:
     )
 
 
-def violations(page: Page, rules: str, *, code: bool) -> list[str]:
-    """Return what axe-core objects to; the contrasts of highlighted code only where asked for."""
-    if rules == "none":
-        return []
+def thin(page: Page) -> None:
+    """Empty all but the first of what is alike: axe would take most of its time for them.
+
+    A figure is one picture with a text for those who cannot see it, whatever it is made of.
+    """
+    page.evaluate(
+        """(kinds) => kinds.forEach((kind) => [...document.querySelectorAll(kind)]
+          .filter((e, k) => k > 0 || e.tagName === "svg").forEach((e) => e.replaceChildren()))""",
+        list(ALIKE),
+    )
+
+
+def sample(page: Page, within: str) -> None:
+    """Mark one text of each color, size, weight, line and ground: others have the same contrast."""
+    page.evaluate(
+        """(within) => {
+          const grounds = new Map([[null, ""]]);
+          const ground = (e) => {
+            if (!grounds.has(e)) {
+              const s = getComputedStyle(e);
+              const own = [s.backgroundColor, s.backgroundImage, s.opacity, s.filter].join();
+              const clear = own === "rgba(0, 0, 0, 0),none,1,none";
+              grounds.set(e, (clear ? "" : own + " on ") + ground(e.parentElement));
+            }
+            return grounds.get(e);
+          };
+          const seen = new Set();
+          document.querySelectorAll("[data-sample]").forEach((e) => delete e.dataset.sample);
+          document.querySelectorAll(within + ", " + within + " *").forEach((e) => {
+            const written = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+            if (!written || !e.checkVisibility()) return;
+            const s = getComputedStyle(e);
+            const link = e.closest("a");
+            const around = link ? getComputedStyle(link.parentElement).color : "";
+            const look = [s.color, s.fill, s.fontSize, s.fontWeight, s.textShadow, ground(e),
+              s.textDecorationLine, around].join();
+            if (seen.has(look)) return;
+            seen.add(look);
+            e.dataset.sample = "";
+            if (link) link.dataset.sample = "";
+          });
+        }""",
+        within,
+    )
+
+
+def violations(page: Page, rules: str, within: str = "body") -> list[str]:
+    """Return what axe-core objects to: of its rules `all`, `colors` or `others`."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+        selectors = [
+            {"id": rule, "selector": f"{tag}[data-sample]"} for rule, tag in COLORS.items()
+        ]
+        page.evaluate("rules => axe.configure({ rules })", selectors)
     # no other outcomes, which take longer to write down than to find; and no loading of style
     # sheets a second time, which axe tries from a wrong base for a rule that is off anyway
-    short = {"resultTypes": ["violations"], "preload": False}
-    found = []
-    if rules != "contrast":
-        options = short | {"rules": {CONTRAST: {"enabled": False}}}
-        found += Axe().run(page, options=options).response["violations"]
-    if rules != "others":
-        context = None if code else {"exclude": [["pre"]]}
-        options = short | {"runOnly": [CONTRAST]}
-        found += Axe().run(page, context=context, options=options).response["violations"]
+    options: dict[str, Any] = {"resultTypes": ["violations"], "preload": False}
+    if rules == "colors":
+        options["runOnly"] = list(COLORS)
+    if rules == "others":
+        options["rules"] = {rule: {"enabled": False} for rule in COLORS}
+    else:
+        sample(page, within)
+    found = page.evaluate(
+        "([within, options]) => axe.run(within, options).then((found) => found.violations)",
+        [within if within != "body" else {"include": [["html"]]}, options],
+    )
     return [
         f"{fault['id']}: {node['html'][:160]}" for fault in found for node in fault["nodes"][:3]
     ]
 
 
 def weight(site: Path, address: str, requested: list[str]) -> int:
-    """Return how many bytes a browser receives, compressed as servers do it."""
+    """Return how many bytes a browser receives on a first visit, compressed as servers do it."""
     total = 0
     for url in set(requested) - {""}:
         file = site / url.removeprefix(address).partition("?")[0].partition("#")[0]
         if url.startswith(address) and file.is_file():
-            content = file.read_bytes()
-            total += len(content if file.suffix.startswith(".woff") else gzip.compress(content))
+            total += sent(file)
     return total
 
 
-@pytest.mark.parametrize("name", [*of_toc(), "genindex", "search", "py-modindex", CODE])
-def test_page_is_sound_in_every_view(browser: Browser, site: Path, address: str, name: str):
-    """Light and dark, desktop and phone: math, errors, requests, width, keyboard and axe."""
-    # colors that fade into one another would be looked at halfway
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    visit = Visit(context, f"{address}{name}.html")
-    faults = not_typeset(visit.page)
-    visit.page.wait_for_load_state("networkidle")
-    if weight(site, address, visit.requested) > HEAVIEST:
-        faults.append(f"weighs {weight(site, address, visit.requested)} bytes")
-    for theme, width, rules in VIEWS:
-        visit.page.emulate_media(color_scheme=theme)
-        visit.page.wait_for_function("t => document.documentElement.dataset.theme === t", arg=theme)
-        if width != visit.page.viewport_size["width"]:
-            visit.page.set_viewport_size({"width": width, "height": 900})
-            visit.page.wait_for_timeout(500)  # scripts answer with a delay, of 300 ms at most
-        found = [*overflow(visit.page), *unreachable(visit.page)]
-        found += violations(visit.page, rules, code=name == CODE)
-        faults += [f"{theme}, {width}: {fault}" for fault in found]
-    faults += visit.complaints
-    faults += [url for url in visit.requested if not url.startswith((address, "data:"))]
+@cache
+def sent(file: Path) -> int:
+    """Return how many bytes of a file go over the wire."""
+    content = file.read_bytes()
+    return len(content if file.suffix.startswith(".woff") else gzip.compress(content))
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Iterator[Tab]:
+    """One tab for all pages, with a cache as a reader has; a new one would take as long as a page.
+
+    Motion is reduced, as colors that fade into one another would be looked at halfway.
+    """
+    context = browser.new_context()
+    yield Tab(context)
     context.close()
+
+
+def look(page: Page, theme: str, width: int) -> None:
+    """Turn to a view."""
+    page.emulate_media(color_scheme=theme)
+    page.wait_for_function("t => document.documentElement.dataset.theme === t", arg=theme)
+    if width != page.viewport_size["width"]:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(500)  # scripts answer with a delay, of 300 ms at most
+
+
+@pytest.mark.parametrize("name", [*of_toc(), "genindex", "search", "py-modindex", CODE])
+def test_page_is_sound_in_every_view(tab: Tab, site: Path, address: str, name: str):
+    """Light and dark, desktop and phone: math, errors, requests, width, keyboard and axe."""
+    page = tab.visit(f"{address}{name}.html")
+    faults = not_typeset(page)
+    page.wait_for_load_state("networkidle")
+    if weight(site, address, tab.requested) > HEAVIEST:
+        faults.append(f"weighs {weight(site, address, tab.requested)} bytes")
+    for theme, width in VIEWS:
+        look(page, theme, width)
+        found = [*overflow(page), *unreachable(page)]
+        faults += [f"{theme}, {width}: {fault}" for fault in found]
+    thin(page)
+    for theme, width, rules in ASKED:
+        look(page, theme, width)
+        faults += [f"{theme}, {width}: {fault}" for fault in violations(page, rules)]
+    faults += tab.complaints
+    faults += [url for url in tab.requested if not url.startswith((address, "data:"))]
     assert not faults, "\n".join(faults)
 
 
+def test_a_fault_would_be_found(tab: Tab, address: str):
+    """None of the shortcuts above lets a page's own fault through."""
+    page = tab.visit(f"{address}bibliography.html")
+    page.evaluate(
+        """() => {
+          const article = document.querySelector("article");
+          article.insertAdjacentHTML("beforeend",
+            "<p>Some <span style='color: #888888'>pale</span> words.</p><img src='data:,'>" +
+            "<p style='background: #cccccc; color: #777777'>On gray.</p>" +
+            "<p>A <a href='#' style='color: #0b0b0c; text-decoration: none'>link</a> in text.</p>");
+        }"""
+    )
+    thin(page)
+    found = [fault.partition(":")[0] for fault in violations(page, "all")]
+    contrast, link = COLORS
+    assert sorted(found) == [contrast, contrast, "image-alt", link]
+    page.evaluate(
+        """document.querySelector("article").insertAdjacentHTML("beforeend",
+          "<div style='width: 2000px; height: 9px'></div>" +
+          "<div class='wide' style='overflow-x: auto'><div style='width: 3000px'>x</div></div>")"""
+    )
+    assert any("2000px" in fault for fault in overflow(page))
+    assert any("wide" in fault for fault in unreachable(page))
+
+
 @pytest.mark.parametrize("name", ["index.html", "batchnorm-forward.html"])
-def test_works_from_a_folder(browser: Browser, site: Path, name: str):
-    context = browser.new_context(color_scheme="dark")
-    visit = Visit(context, (site / name).as_uri())
-    assert visit.complaints == []
-    assert [url for url in visit.requested if not url.startswith(("file:", "data:"))] == []
-    assert not_typeset(visit.page) == []
-    assert visit.page.locator(".dl-figure svg").first.is_visible()
+def test_works_from_a_folder(tab: Tab, site: Path, name: str):
+    page = tab.visit((site / name).as_uri())
+    assert tab.complaints == []
+    assert [url for url in tab.requested if not url.startswith(("file:", "data:"))] == []
+    assert not_typeset(page) == []
+    assert page.locator(".dl-figure svg").first.is_visible()
     # icons and formulas are drawn in fonts that lie in the same folder
-    loaded = visit.page.evaluate(
+    loaded = page.evaluate(
         "document.fonts.ready.then(() => [...document.fonts]"
         ".filter((f) => f.status === 'error').map((f) => f.family))"
     )
     assert loaded == []
-    context.close()
 
 
 def test_the_reader_can_choose_the_theme(browser: Browser, address: str):
-    context = browser.new_context(color_scheme="light", viewport={"width": 1280, "height": 900})
-    visit = Visit(context, address + "index.html")
-    theme = "document.documentElement.dataset.theme"
-    assert visit.page.evaluate(theme) == "light"
-    visit.page.locator(".theme-switch-button").first.click()
-    assert visit.page.evaluate(theme) == "dark"
-    visit.page.reload()
-    assert visit.page.evaluate(theme) == "dark"
-    context.close()
+    with browser.new_context() as context:  # what is chosen is remembered
+        page = Tab(context).visit(address + "index.html")
+        theme = "document.documentElement.dataset.theme"
+        assert page.evaluate(theme) == "light"
+        page.locator(".theme-switch-button").first.click()
+        assert page.evaluate(theme) == "dark"
+        page.reload()
+        assert page.evaluate(theme) == "dark"
 
 
-def test_search_finds_a_chapter(browser: Browser, address: str):
-    context = browser.new_context()
-    visit = Visit(context, address + "search.html?q=epsilon")
-    first = visit.page.locator("#search-results ul.search li a").first
+def test_search_finds_a_chapter(tab: Tab, address: str):
+    page = tab.visit(address + "search.html?q=epsilon")
+    first = page.locator("#search-results ul.search li a").first
     first.wait_for()
-    assert "batchnorm" in str(visit.page.locator("#search-results ul.search").inner_html())
-    assert visit.complaints == []
-    context.close()
+    assert "batchnorm" in str(page.locator("#search-results ul.search").inner_html())
+    assert tab.complaints == []
 
 
-def test_a_check_opens_with_the_keyboard(browser: Browser, address: str):
-    context = browser.new_context()
-    visit = Visit(context, address + "batchnorm-forward.html")
-    check = visit.page.locator("details.course-check").first
+def test_a_check_opens_with_the_keyboard(tab: Tab, address: str):
+    page = tab.visit(address + "batchnorm-forward.html")
+    check = page.locator("details.course-check").first
     code = check.locator("pre").first
     assert not code.is_visible()
     check.locator("summary").focus()
-    visit.page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
     assert code.is_visible()
     assert "verify(" in code.inner_text()
-    context.close()
+    assert check.locator("button.copybtn").is_enabled()
 
 
-def test_wide_mathematics_scrolls_in_its_own_box(browser: Browser, address: str):
-    context = browser.new_context(viewport={"width": 390, "height": 900})
-    visit = Visit(context, address + "batchnorm-backward.html")
+def test_wide_mathematics_scrolls_in_its_own_box(tab: Tab, address: str):
+    page = tab.visit(address + "batchnorm-backward.html")
+    look(page, "light", 390)
     scrolling = """() => [...document.querySelectorAll("main .math, main mjx-container")]
         .filter((e) => e.scrollWidth > e.clientWidth + 1
           && getComputedStyle(e).overflowX === "auto").length"""
-    assert visit.page.evaluate(scrolling) > 0
-    assert overflow(visit.page) == []
-    context.close()
+    assert page.evaluate(scrolling) > 0
+    assert overflow(page) == []
 
 
-def test_opened_folds_fit_a_phone(browser: Browser, address: str):
-    context = browser.new_context(viewport={"width": 390, "height": 900})
-    visit = Visit(context, address + "dropout.html")
-    visit.page.evaluate("document.querySelectorAll('details').forEach((e) => { e.open = true; })")
-    visit.page.wait_for_timeout(200)
-    assert unreachable(visit.page) == []
-    assert overflow(visit.page) == []
-    context.close()
+def test_opened_folds_fit_a_phone(tab: Tab, address: str):
+    page = tab.visit(address + "dropout.html")
+    look(page, "light", 390)
+    page.evaluate("document.querySelectorAll('details').forEach((e) => { e.open = true; })")
+    page.wait_for_timeout(200)
+    assert unreachable(page) == []
+    assert overflow(page) == []
 
 
-def test_paper_shows_the_text_alone_and_every_answer(browser: Browser, address: str):
-    context = browser.new_context(color_scheme="dark")
-    visit = Visit(context, address + "dropout.html")
-    answer = visit.page.locator("details.sd-dropdown .sd-card-body").first
+def test_paper_shows_the_text_alone_and_every_answer(tab: Tab, address: str):
+    page = tab.visit(address + "dropout.html")
+    look(page, "dark", 1280)
+    answer = page.locator("details.sd-dropdown .sd-card-body").first
     assert not answer.is_visible()
-    visit.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    visit.page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
     assert answer.is_visible()
-    assert not visit.page.locator(".bd-sidebar-primary").is_visible()
-    assert visit.page.evaluate("document.documentElement.dataset.theme") == "light"
-    visit.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
-    assert visit.page.evaluate("document.documentElement.dataset.theme") == "dark"
-    context.close()
+    assert not page.locator(".bd-sidebar-primary").is_visible()
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"

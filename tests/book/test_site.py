@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import struct
+import tomllib
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -17,6 +19,7 @@ from bs4 import BeautifulSoup
 import dlnorm
 from book._ext.course_assignments import found_in, pack
 from book._ext.course_equations import scan
+from book._ext.course_output import is_text
 from tests.support import REPO
 
 MEGABYTE = 1_000_000
@@ -25,6 +28,7 @@ FETCHED = {
     "script": "src", "img": "src", "iframe": "src", "video": "src", "audio": "src",
     "source": "src", "embed": "src", "object": "data", "image": "href", "use": "href",
 }  # fmt: skip
+CONFIG = yaml.safe_load((REPO / "_config.yml").read_text("utf-8"))
 SOURCES = sorted((REPO / "book").glob("*.md"))
 
 
@@ -83,6 +87,21 @@ def test_nothing_is_fetched_from_elsewhere(site: Path):
     assert {path.name: foreign(path) for path in pages(site) if foreign(path)} == {}
     sheets = {path.name: in_css(path.read_text("utf-8")) for path in site.rglob("*.css")}
     assert [(name, a) for name, all_ in sheets.items() for a in all_ if external(a)] == []
+
+
+@pytest.mark.parametrize(
+    ("printed", "wraps"),
+    [
+        ("✗ spread: the sides differ by 1.6 (allowed 2.6e-12): left 2.6, right 1.0\n", True),
+        ("h = 1e-100: central difference 0, complex step 0.786\nyes\n", True),
+        ("seed   as trained    after\n  0        3.6\n", False),
+        ("dx [1. 2. 3.]", False),
+        ("    out, cache = batchnorm_forward(x)", False),
+        ("Student,ID,Section", False),
+    ],
+)
+def test_printed_sentences_wrap_and_columns_do_not(printed: str, wraps: bool):
+    assert is_text(printed) is wraps
 
 
 @pytest.mark.parametrize(
@@ -191,6 +210,95 @@ def test_executed_pages_can_be_downloaded_as_notebooks(site: Path):
         nbformat.validate(notebook)
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
         assert any(cell.outputs for cell in code)
+        # where the course is not installed, as in Colab, it begins with what installs it
+        assert f"git+{CONFIG['repository']['url']}@" in code[0].source
+        assert code[0] is notebook.cells[0]
+
+
+def test_executed_pages_open_on_binder_and_in_colab(site: Path):
+    repository, address = CONFIG["repository"], CONFIG["html"]["baseurl"]
+    owner, name = repository["url"].split("/")[-2:]
+    for source in SOURCES:
+        page = soup(site / f"{source.stem}.html")
+        links = {
+            label: [str(link["href"]) for link in page.select(f"a.btn-launch-{label}")]
+            for label in ("binder", "colab")
+        }
+        if "{code-cell}" not in source.read_text("utf-8"):
+            assert links == {"binder": [], "colab": []}
+            continue
+        (binder,), (colab,) = links.values()
+        # Binder opens the source in the repository, Colab the notebook of the published site
+        path = f"lab/tree/{repository['path_to_book']}/{source.name}"
+        assert (REPO / repository["path_to_book"] / source.name).is_file()
+        server = f"https://mybinder.org/v2/gh/{owner}/{name}/{repository['branch']}"
+        assert unquote(binder) == f"{server}?urlpath={path}"
+        opened = unquote(colab).removeprefix("https://colab.research.google.com/#fileId=")
+        assert (site / opened.removeprefix(address)).is_file()
+
+
+def test_what_binder_installs_is_there():
+    wanted = (REPO / "binder" / "requirements.txt").read_text("utf-8").splitlines()[-1]
+    extras = re.fullmatch(r"\.\[([\w,]+)\]", wanted)
+    assert extras is not None
+    project = tomllib.loads((REPO / "pyproject.toml").read_text("utf-8"))["project"]
+    assert set(extras[1].split(",")) <= set(project["optional-dependencies"])
+    # the addresses in pyproject.toml are those of _config.yml
+    assert project["urls"]["Repository"] == CONFIG["repository"]["url"]
+    assert project["urls"]["Homepage"].rstrip("/") == CONFIG["html"]["baseurl"].rstrip("/")
+
+
+def test_a_link_to_a_page_has_title_description_and_card(site: Path):
+    address = CONFIG["html"]["baseurl"]
+    for name in of_toc():
+        page = soup(site / f"{name}.html")
+        tags = {str(tag["property"]): str(tag["content"]) for tag in page.select("meta[property]")}
+        (described,) = page.find_all("meta", attrs={"name": "description"})
+        assert tags["og:title"]
+        assert "<" not in tags["og:title"]
+        assert str(page.title and page.title.string).startswith(tags["og:title"])
+        assert tags["og:description"] == described["content"]
+        assert tags["og:url"] == address + ("" if name == "index" else f"{name}.html")
+        assert [link["href"] for link in page.select("link[rel=canonical]")] == [
+            f"{address}{name}.html"
+        ]
+        assert page.select_one("meta[name='twitter:card'][content=summary_large_image]")
+        card = site / tags["og:image"].removeprefix(address)
+        header = card.read_bytes()[:24]
+        assert header[:8] == b"\x89PNG\r\n\x1a\n"
+        assert struct.unpack(">II", header[16:]) == (1200, 630)
+        assert (tags["og:image:width"], tags["og:image:height"]) == ("1200", "630")
+        assert card.stat().st_size < 0.3 * MEGABYTE
+
+
+def test_pages_follow_one_another(site: Path):
+    names = of_toc()
+    for before, name, after in zip([None, *names], names, [*names[1:], None], strict=False):
+        page = soup(site / f"{name}.html")
+        for mark, other in (("left-prev", before), ("right-next", after)):
+            linked = [str(link["href"]) for link in page.select(f".prev-next-footer a.{mark}")]
+            assert linked == ([f"{other}.html"] if other else []), name
+
+
+def test_the_start_page_says_what_there_is(site: Path):
+    page = soup(site / "index.html")
+    listed = [str(link["href"]) for link in page.select(".course-chapters li > p > a:first-child")]
+    assert listed == [f"{name}.html" for name in of_toc() if name != "index"]
+    text = " ".join(page.get_text().split())
+    equations = sum(len(scan(source.read_text("utf-8")).equations) for source in SOURCES)
+    assert f"There are {equations}." in text
+    assert f"in {len(found_in(REPO / 'assignments'))} problem sets" in text
+    doors = {str(link["href"]) for link in page.select(".course-doors a")}
+    assert doors == {
+        "how-to-use.html#how-to-read",
+        "assignments.html",
+        "instructors.html",
+    }
+
+
+def test_pages_have_their_colors_without_script(site: Path):
+    for path in pages(site):
+        assert soup(path).html["data-theme"] == "light", path
 
 
 def test_released_problem_sets_can_be_downloaded(site: Path):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import html
+import os
+import re
 import subprocess
 import sys
 import textwrap
 
+import nbclient
+import nbformat
 import numpy as np
 import pytest
 
-from dlnorm.grading import release
+from dlnorm.grading import PROBLEM_SETS, release
 from dlnorm.grading.student import checker
 
 SECTION = {"chapter": "A chapter", "title": "A section", "url": "https://example.org/x"}
@@ -53,11 +58,15 @@ def test_a_right_result_passes_with_one_line():
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
-        (lambda x: None, "y must be a NumPy array of numbers, got NoneType."),
+        (lambda x: None, "f must return y, but returned None. Is the return statement missing?"),
+        (lambda x: 2j * x, "y must be a NumPy array of numbers, got an array of dtype complex128."),
         (lambda x: [[0, 2, 4], [6, 8, 10]], "y must be a NumPy array of numbers, got list."),
         (lambda x: 2 * x.T, "y must have shape (2, 3), got (3, 2)."),
         (lambda x: (2 * x).ravel(), "y must have shape (2, 3), got (6,)."),
-        (lambda x: (2 * x).astype(np.float32), "y must have dtype float64, as x has; got float32."),
+        (
+            lambda x: (2 * x).astype(np.float32),
+            "y must have dtype float64, as the inputs have; got float32.",
+        ),
         (lambda x: x * np.nan, "6 of the 6 entries of y are NaN or infinite."),
         (lambda x: x * 0, "Every entry you return is 0."),
         (lambda x: -2 * x, "Every entry is -1 times what was expected."),
@@ -80,6 +89,54 @@ def test_a_change_in_place_is_found_though_the_result_is_right():
     )
 
 
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda x: [1.0], "y must be a number, got list."),
+        (lambda x: np.ones(1), "y must be a single number, got an array of shape (1,)."),
+        (lambda x: 7.5, "y differs\n        expected   15\n        got        7.5\n"),
+        (lambda x: np.nan, "y is NaN or infinite."),
+    ],
+)
+def test_a_single_number_is_spoken_of_as_one(function, expected):
+    assert expected in message(function, expected={"y": np.array(15.0)})
+
+
+def test_a_dtype_that_no_input_has_is_not_said_to_be_that_of_the_inputs():
+    args = {"x": np.arange(6).reshape(2, 3)}
+    text = message(lambda x: 2 * x, expected=DOUBLE, args=args)
+    assert "y must have dtype float64; got int64." in text
+
+
+def test_an_argument_that_was_changed_explains_itself():
+    def function(x, param, w):
+        x += 1
+        param["kept"] += 1
+        w[:] = 0
+        return DOUBLE["y"].copy()
+
+    args = {"x": np.ones((2, 3)), "param": {"kept": np.ones(2)}, "w": np.ones(2)}
+    text = message(function, expected=DOUBLE, args=args, program="y = f(x, param, w)")
+    assert "The results are right, but x and w were changed in place." in text
+    assert "write into the array itself" in " ".join(text.split())
+    assert "None of the mistakes" not in text
+    assert checker.listed(["x", "gamma", "beta"]) == "x, gamma and beta were"
+
+
+def test_another_error_than_the_expected_one_is_reported_with_that():
+    judged = spec({})
+    judged["cases"][0]["expected"] = {"values": {}, "changed": [], "raised": "ValueError"}
+
+    def function(x):
+        raise KeyError("p")
+
+    text = checker.judge(judged, [function])["message"]
+    assert "f(x) raised KeyError: 'p'" in text
+    assert "A ValueError was expected here." in text
+    text = checker.judge(judged, [lambda x: x])["message"]
+    assert "A ValueError was expected here, but nothing was raised." in text
+
+
 def test_a_crash_shows_the_students_own_line_and_no_traceback():
     def function(x):
         return x @ np.ones(7)
@@ -88,7 +145,9 @@ def test_a_crash_shows_the_students_own_line_and_no_traceback():
     assert "f(x) raised ValueError" in text
     assert "return x @ np.ones(7)" in text
     assert "Traceback" not in text
-    assert "checker.py" not in text
+    assert "in function, line " in text
+    assert " of test_checker.py:" in text  # in a notebook: of its cell
+    assert " checker.py" not in text
 
 
 def test_a_wrong_number_of_arguments_is_reported():
@@ -189,6 +248,98 @@ def test_a_mistake_is_named_with_its_hint_and_section():
     assert "None of the mistakes we know of" in found["message"]
 
 
+def test_a_known_mistake_may_give_nan_and_is_named_by_where(tmp_path):
+    hints = {"divided": {"hint": "It looks as if x was divided by x.", "section": SECTION}}
+    judged = spec(DOUBLE, hints=hints)
+    x = judged["cases"][0]["args"]["x"]
+    with np.errstate(invalid="ignore"):
+        judged["cases"][0]["variants"] = {
+            "divided": {"values": {"y": x / x}, "changed": [], "raised": None}
+        }
+        assert checker.judge(judged, [lambda x: x / x])["misconception"] == "divided"
+        assert checker.judge(judged, [lambda x: x / x.T.reshape(2, 3)])["misconception"] is None
+    message = checker.judge(judged, [lambda x: x / x])["message"]
+    assert "1 of the 6 entries of y is NaN or infinite." in message
+
+
+def test_a_crash_is_a_known_mistake_only_if_it_says_the_same():
+    hints = {"transposed": {"hint": "It looks as if x was transposed.", "section": SECTION}}
+    judged = spec(DOUBLE, hints=hints)
+    crash = checker.run(judged, {"f": lambda x: x @ x}, judged["cases"][0]["args"])
+    judged["cases"][0]["variants"] = {"transposed": {**crash, "values": {}}}
+    assert checker.judge(judged, [lambda x: x @ (x + 1)])["misconception"] == "transposed"
+    assert checker.judge(judged, [lambda x: x @ np.ones(7)])["misconception"] is None
+
+
+def two_cases(wrong, name="wrong"):
+    """A check of two cases, x of shape (2, 3) and x of shape (3,), with one known mistake."""
+    hints = {name: {"hint": "It looks as if something is wrong.", "section": SECTION}}
+    judged = spec(DOUBLE, hints=hints)
+    x = np.arange(1.0, 4)
+    expected = {"values": {"y": 2 * x}, "changed": [], "raised": None}
+    judged["cases"].append({"args": {"x": x}, "expected": expected, "variants": {}})
+    for case in judged["cases"]:
+        ran = checker.run(judged, {"f": wrong}, case["args"])
+        if checker.difference(judged, case, ran):
+            case["variants"][name] = ran
+    return judged
+
+
+def test_another_crash_in_the_same_cases_is_perhaps_the_same_mistake():
+    judged = two_cases(lambda x: 2 * x.reshape(2, 3))
+    found = checker.judge(judged, [lambda x: 2 * x[:, [0, 1, 2]]])
+    assert found["misconception"] == "wrong"
+    assert "Perhaps this is the mistake (it stops in the same cases):" in found["message"]
+    assert "IndexError" in found["message"]
+    for other in (
+        lambda x: 2 * x if x.ndim == 1 else x[:, 7],  # stops in the other case
+        lambda x: 2 * x[:, :7] + 1,  # stops there, but is wrong elsewhere, too
+        lambda x: 2 * x if x.ndim == 2 else nothing_of_this_name,  # noqa: F821
+    ):
+        assert checker.judge(judged, [other])["misconception"] is None
+
+
+def test_a_mistake_that_is_a_shape_is_named_for_that_shape_only():
+    judged = two_cases(lambda x: 2 * x.squeeze())
+    judged["cases"] = [
+        {**case, "args": {"x": x}, "expected": {**case["expected"], "values": {"y": 2 * x}}}
+        for case, x in zip(judged["cases"], (np.ones((1, 3)), np.ones(3)), strict=True)
+    ]
+    judged["cases"][0]["variants"]["wrong"] = checker.run(
+        judged, {"f": lambda x: 2 * x.squeeze()}, judged["cases"][0]["args"]
+    )
+    squeezed = checker.judge(judged, [lambda x: 2 * x.ravel()])
+    assert squeezed["misconception"] == "wrong"
+    # (1, 3) is as good as (3,) elsewhere, but it is not the shape that is wrong here
+    single = checker.judge(judged, [lambda x: (2 * x).astype(np.float32)])
+    assert "must have dtype float64" in single["message"]
+    assert single["misconception"] is None
+
+
+def test_a_finite_result_is_not_that_of_a_mistake_that_gives_nan():
+    judged = two_cases(lambda x: 2 * x / np.where(x == 0, 0, 1))
+    assert checker.judge(judged, [lambda x: 2 * x / (x != 0)])["misconception"] == "wrong"
+    assert checker.judge(judged, [lambda x: 2 * x + 5 * (x == 0)])["misconception"] is None
+    # infinite is not NaN
+    assert checker.judge(judged, [lambda x: 2 * x + 1 / (x != 0) - 1])["misconception"] is None
+
+
+def test_the_same_words_are_called_less_than_the_same_numbers():
+    dropout = PROBLEM_SETS["dropout"]
+    judged = dropout.spec("dropout_forward.train", 0)
+    found = checker.judge(judged, [lambda x, param: (x * (x > 0.2), None)])
+    assert checker.OPENING["all"] not in found["message"]
+
+    def unscaled(x, param):
+        return x * (np.random.random(x.shape) >= param["p"]), None
+
+    found = checker.judge(judged, [unscaled])
+    assert found["misconception"] == "not_scaled"
+    assert checker.OPENING["words"] in found["message"]
+    assert "scaled so that the mean of out is x" in found["message"]
+    assert "/ (1 - p)" not in found["message"], "the message gives the answer"
+
+
 def test_the_wrong_functions_handed_over_is_an_error_that_says_which():
     with pytest.raises(ValueError, match=r"needs the function\(s\) f"):
         checker.judge(spec(DOUBLE), [])
@@ -197,6 +348,14 @@ def test_the_wrong_functions_handed_over_is_an_error_that_says_which():
 def test_a_missing_data_file_is_explained(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"must stay in the same folder as checker\.py"):
         checker.load(tmp_path / "checks.npz")
+
+
+@pytest.mark.parametrize("kept", [0, 30, -40])
+def test_a_damaged_data_file_is_explained(tmp_path, kept):
+    path = tmp_path / "checks.npz"
+    path.write_bytes(release.pack([spec(DOUBLE)])[:kept])
+    with pytest.raises(ValueError, match=r"checks\.npz is damaged .* Download the assignment's"):
+        checker.load(path)
 
 
 def test_stored_checks_come_back_as_they_were(tmp_path):
@@ -231,6 +390,80 @@ def test_the_checker_needs_numpy_and_nothing_of_ours(tmp_path):
         check=False,
     )
     assert done.stdout == "✓ f: y agrees (1 case)\n", done.stderr
+
+
+def test_a_terminal_without_the_characters_still_gets_the_message(tmp_path):
+    (tmp_path / "checker.py").write_bytes(release.CHECKER.read_bytes())
+    (tmp_path / "checks.npz").write_bytes(release.pack([spec(DOUBLE)]))
+    done = subprocess.run(
+        [sys.executable, "-c", "from checker import check; check('f', lambda x: 2 * x)"],
+        cwd=tmp_path,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
+        check=False,
+    )
+    assert done.stdout.split() == b"? f: y agrees (1 case)".split(), done.stderr
+
+
+def in_a_notebook(tmp_path, *sources, **environment):
+    """Run cells with a released checker in a real kernel; the outputs of each."""
+    (tmp_path / "checker.py").write_bytes(release.CHECKER.read_bytes())
+    (tmp_path / "checks.npz").write_bytes(release.pack([spec(DOUBLE)]))
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    client = nbclient.NotebookClient(
+        notebook, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}
+    )
+    client.execute(env={**os.environ, **environment})
+    return [cell.outputs for cell in notebook.cells]
+
+
+def test_a_notebook_shows_the_message_once_as_html_and_as_text(tmp_path):
+    shown, error = in_a_notebook(
+        tmp_path, "from checker import check\ncheck('f', lambda x: x**2 + x.min(axis=1)[:, None])"
+    )[0]
+    assert "✗ f: case 1 of 1" in shown["data"]["text/plain"]
+    page = shown["data"]["text/html"]
+    assert "<a href='https://example.org/x'>A section</a>" in page
+    assert page.count("<tr>") == 4  # the argument; places, expected, got
+    assert "class=worst>" in page
+    assert error["traceback"] == ["✗ f: case 1 of 1 (see above)"]
+
+
+def test_nbgrader_gets_the_whole_message_as_text(tmp_path):
+    (error,) = in_a_notebook(
+        tmp_path,
+        "from checker import check\ncheck('f', lambda x: x**2)",
+        NBGRADER_EXECUTION="validate",
+    )[0]
+    assert "What differs:" in "\n".join(error["traceback"])
+
+
+@pytest.mark.parametrize(
+    ("function", "needed"),
+    [
+        (lambda x: x**2, ["expected", "got", "[1, 2]", "25", "10", "y, shape (2, 3): 4 of 6"]),
+        (lambda x: 3 * x, ["Every entry is 1.5 times what was expected."]),
+        (lambda x: x.T, ["y must have shape (2, 3), got (3, 2)."]),
+        (lambda x: x @ np.ones(7), ["raised ValueError", "lambda"]),
+        (lambda x: None, ["f must return y, but returned None."]),
+    ],
+)
+def test_the_html_says_what_the_text_says(function, needed):
+    page = checker.as_html(checker.judge(spec(DOUBLE), [function])["report"])
+    bare = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL)
+    plain = " ".join(html.unescape(bare).split())
+    for words in [*needed, "A section", "What was run", "float64, shape (2, 3)"]:
+        assert words in plain
+
+
+def test_the_html_cannot_be_steered_by_what_a_student_returns():
+    class Sly:
+        pass
+
+    Sly.__name__ = "<script>alert(1)</script>"
+    page = checker.as_html(checker.judge(spec(DOUBLE), [lambda x: Sly()])["report"])
+    assert "<script" not in page
 
 
 def test_describing_words_tell_the_known_kinds_of_mask_apart():

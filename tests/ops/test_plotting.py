@@ -182,3 +182,21 @@ def test_the_first_lines_take_the_colors_in_order() -> None:
 def test_only_plotting_needs_matplotlib() -> None:
     code = "import sys, dlnorm; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_error_bars_take_the_page_s_ink_as_well() -> None:
+    fig, ax = plotting.subplots()
+    ax.bar([0, 1], [1, 2], yerr=[0.1, 0.2])
+    svg = plotting.show(fig, alt="Two bars.").svg
+    assert "#000000" not in svg
+    assert "var(--pst-color-text-base" in svg
+
+
+def test_the_same_picture_twice_has_no_id_twice() -> None:
+    fig, axes = plotting.subplots(1, 2)
+    for ax in axes:
+        ax.imshow(np.eye(3))
+    svg = plotting.show(fig, alt="Two equal pictures.").svg
+    assert svg.count("<image ") == 2
+    ids = re.findall(r'\bid="([^"]*)"', svg)
+    assert len(ids) == len(set(ids))

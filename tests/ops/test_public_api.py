@@ -92,7 +92,21 @@ def test_the_examples_in_the_docstrings_give_what_they_show(module: ModuleType) 
 
 
 #: Modules whose chapters are in the book; the next chapter adds its own.
-WRITTEN = {"dropout", "batchnorm", "standardize", "gradcheck"}
+WRITTEN = {
+    "dropout",
+    "noise",
+    "batchnorm",
+    "batchnorm_inference",
+    "standardize",
+    "gradcheck",
+    "penalties",
+    "whitening",
+    "layernorm",
+    "groupnorm",
+    "weightnorm",
+    "batchnorm_variants",
+    "cosinenorm",
+}
 
 
 def test_the_equations_that_the_docstrings_name_are_in_the_book() -> None:

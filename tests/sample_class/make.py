@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def with_functions(source: str, own: str) -> str:
 
 def without_markers(source: str) -> str:
     """A solution as a student would have typed it."""
+    source = re.sub(r"=== BEGIN MARK SCHEME ===.*=== END MARK SCHEME ===", "", source, flags=re.S)
     return "\n".join(line for line in source.splitlines() if "### " not in line)
 
 

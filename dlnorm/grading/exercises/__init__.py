@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from dlnorm.grading.exercise import ProblemSet
-from dlnorm.grading.exercises import batchnorm, dropout
+from dlnorm.grading.exercises import (
+    batchnorm,
+    dropout,
+    foundations,
+    layernorm_groupnorm,
+    together,
+    weightnorm,
+)
 
 PROBLEM_SETS: dict[str, ProblemSet] = {
-    problem_set.name: problem_set for problem_set in (dropout.PROBLEM_SET, batchnorm.PROBLEM_SET)
+    problem_set.name: problem_set
+    for problem_set in (
+        foundations.PROBLEM_SET,
+        dropout.PROBLEM_SET,
+        batchnorm.PROBLEM_SET,
+        layernorm_groupnorm.PROBLEM_SET,
+        weightnorm.PROBLEM_SET,
+        together.PROBLEM_SET,
+    )
 }
 
 

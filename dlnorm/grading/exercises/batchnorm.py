@@ -172,8 +172,9 @@ def _backward_test(rng: Rng) -> list[Args]:
 def _spatial(rng: Rng) -> list[Args]:
     kept = {"momentum": 0.7, **_memory(rng, 4)}
     return [
-        _layer(rng, _images(rng, 2, 3, 4, 5), {"mode": "train", "eps": 1e-2}),
+        # first W = C: a parameter on the wrong axis gives numbers there, and crashes elsewhere
         _layer(rng, _images(rng, 3, 4, 2, 4), {"mode": "train", "eps": 0.5, **kept}),
+        _layer(rng, _images(rng, 2, 3, 4, 5), {"mode": "train", "eps": 1e-2}),
         _layer(rng, _images(rng, 1, 2, 3, 4), {"mode": "train"}),
         _layer(rng, _images(rng, 1, 3, 2, 3), {"mode": "test", "eps": 0.1, **_memory(rng, 3)}),
     ]
@@ -183,8 +184,8 @@ def _spatial_backward(rng: Rng) -> list[Args]:
     return _with_dout(
         rng,
         [
-            _layer(rng, _images(rng, 2, 3, 4, 5), {"mode": "train", "eps": 1e-2}),
             _layer(rng, _images(rng, 3, 4, 2, 4), {"mode": "train", "eps": 0.5}),
+            _layer(rng, _images(rng, 2, 3, 4, 5), {"mode": "train", "eps": 1e-2}),
             _layer(rng, _images(rng, 1, 2, 3, 4), {"mode": "train"}),
             _layer(rng, _images(rng, 2, 3, 2, 4), {"mode": "test", **_memory(rng, 3)}),
         ],

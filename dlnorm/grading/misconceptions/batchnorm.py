@@ -266,7 +266,7 @@ def float64_for_float32(x, gamma, beta, bn_param):
 @misconception("batchnorm_forward", section="bn-running")
 def variance_around_the_running_mean(x, gamma, beta, bn_param):
     """It looks as if the batch's variance is measured around the running mean. In train mode the
-    batch is standardized by its own statistics; the running ones are written, never read.
+    batch is standardized by its own statistics; the running ones are only updated.
     """
     mean, _ = _running(bn_param, x)
     return _forward(
@@ -620,7 +620,7 @@ def _staged(dout, cache, **wrong):
 
 @misconception("batchnorm_backward_staged", section="bn-affine-gradients")
 def dgamma_from_x(dout, cache):
-    """It looks as if dgamma multiplies dout with x. But gamma never sees x: by what is gamma
+    """It looks as if dgamma multiplies dout by x. But gamma never sees x: by what is gamma
     multiplied in the forward pass?
     """
     x = _parts(cache)[3]
@@ -958,8 +958,8 @@ def closed_unbiased(dout, cache):
 
 @misconception("batchnorm_backward", section="bn-affine-gradients")
 def closed_dgamma_from_x(dout, cache):
-    """It looks as if dgamma multiplies dout with x. By what is gamma multiplied in the forward
-    pass? Your staged version has the same two gradients.
+    """It looks as if dgamma multiplies dout by x. By what is gamma multiplied in the forward pass?
+    Your staged version has the same two gradients.
     """
     dx, _, dbeta = _closed(dout, cache)
     return dx, (dout * _parts(cache)[3]).sum(axis=0), dbeta
@@ -1152,6 +1152,20 @@ def height_and_width_confused(x, gamma, beta, bn_param):
         lambda x: _to_rows(x, order=(0, 3, 2, 1)),
         lambda rows: _to_images(rows, x.shape),
     )
+
+
+@misconception("spatial_batchnorm_forward", section="bn-spatial-section")
+def read_back_column_by_column(x, gamma, beta, bn_param):
+    """It looks as if height and width are exchanged on the way back from the table: its rows are
+    read as if each image had been written column by column. The statistics are right, and the
+    pixels come back in the wrong places.
+    """
+
+    def to_images(rows):
+        n, c, h, w = x.shape
+        return rows.reshape(n, w, h, c).transpose(0, 3, 2, 1)
+
+    return _through_rows(x, gamma, beta, bn_param, _to_rows, to_images)
 
 
 @misconception("spatial_batchnorm_forward", section="bn-spatial-section")
@@ -1356,7 +1370,7 @@ def spatial_dgamma_without_x_hat(dout, cache):
 
 @misconception("spatial_batchnorm_backward", section="bn-affine-gradients")
 def spatial_dgamma_from_x(dout, cache):
-    """It looks as if dgamma multiplies dout with x. By what is gamma multiplied in the forward
+    """It looks as if dgamma multiplies dout by x. By what is gamma multiplied in the forward
     pass?
     """
     x_hat, mu, _, std, _ = cache.stats

@@ -49,7 +49,7 @@ def draw_new_generator_each_time(shape, p, rng):
 @misconception("draw_mask", section="dropout-mask")
 def draw_one_coin_a_column(shape, p, rng):
     """Entries along the first axis always share their fate. It looks as if one coin is tossed and
-    then repeated. How many numbers do you draw, and how many entries has the mask?
+    then repeated. How many numbers do you draw, and how many entries does the mask have?
     """
     return 1 - np.broadcast_to(_below(shape[1:], p, rng), shape)
 
@@ -421,9 +421,9 @@ def times_x(dout, cache):
 
 @misconception("dropout_backward", section="dropout-backward-pass")
 def divided_by_the_mask(dout, cache):
-    """Going backward you divide by what the forward pass multiplied with, so dropped entries
-    divide by zero. A backward pass does not undo the forward pass: it asks how much the output
-    changes when the input does.
+    """Going backward you divide by what the forward pass multiplied by, so dropped entries divide
+    by zero. A backward pass does not undo the forward pass: it asks how much the output changes
+    when the input does.
     """
     return dout / cache.factor
 
@@ -598,6 +598,462 @@ def _classical(x, dropout_param, *, kept=None, divisor=lambda p: 1, at_test=lamb
     return x * factor, DropoutCache(factor, x.shape)
 
 
+# ---------------------------------------------------------------- Gaussian dropout
+
+
+@misconception("gaussian_dropout_forward", section="shift-gaussian")
+def gaussian_keep_and_drop_swapped(x, dropout_param):
+    """The variance of your noise is what it should be for 1 - p. It looks as if p is taken for the
+    probability of being kept. Let p go to 0, where hardly anything is dropped: how large should
+    the noise be?
+    """
+    return _gaussian(x, dropout_param, std=lambda p: np.sqrt((1 - p) / p))
+
+
+@misconception("gaussian_dropout_forward", section="shift-gaussian")
+def gaussian_variance_for_the_std(x, dropout_param):
+    """The variance of your noise is the square of what it should be. Functions that draw normal
+    numbers are scaled by, or ask for, the standard deviation. What is it that you gave them?
+    """
+    return _gaussian(x, dropout_param, std=lambda p: p / (1 - p))
+
+
+@misconception("gaussian_dropout_forward", section="shift-gaussian")
+def gaussian_variance_of_the_bare_mask(x, dropout_param):
+    """Your noise has the variance of the coins alone, of a mask of zeros and ones. Inverted dropout
+    does not multiply by the bare mask: what else is in its factor, and what does a constant
+    factor do to a variance?
+    """
+    return _gaussian(x, dropout_param, std=lambda p: np.sqrt(p * (1 - p)))
+
+
+@misconception("gaussian_dropout_forward", section="shift-gaussian")
+def gaussian_mean_zero(x, dropout_param):
+    """Your noise has mean 0, so on average nothing of x is left: the next layer receives noise of
+    x's size and no signal. What must the mean of a factor be, if the expectation of out is x?
+    """
+    return _gaussian(x, dropout_param, mean=0)
+
+
+@misconception("gaussian_dropout_forward", section="shift-gaussian")
+def gaussian_scaled_again(x, dropout_param):
+    """On average your output is larger than x. It looks as if the survivors' scale of a mask is
+    applied here as well. What does that scale make up for, and is anything dropped here?
+    """
+    return _gaussian(x, dropout_param, scale=lambda p: 1 / (1 - p))
+
+
+@misconception("gaussian_dropout_forward", section="shift-gaussian")
+def gaussian_noise_added(x, dropout_param):
+    """Your noise is as large where x is small as where x is large. It looks as if it is added.
+    Dropout, in each of its forms, multiplies: an entry that is 0 stays 0.
+    """
+    if dropout_param["mode"] == "test":
+        return _gaussian(x, dropout_param)
+    p = dropout_param["p"]
+    noise = np.random.default_rng().normal(0, np.sqrt(p / (1 - p)), x.shape)
+    out = x + noise.astype(x.dtype)
+    # so that the backward pass fits: there a gradient without noise is a mistake of its own
+    factor = np.divide(out, x, out=np.ones_like(x), where=x != 0)
+    return out, DropoutCache(factor, x.shape)
+
+
+@misconception("gaussian_dropout_forward", section="shift-gaussian")
+def gaussian_no_noise(x, dropout_param):
+    """In training out is x itself. Is the noise drawn and then not used, or is the mode compared
+    with the wrong word? Training is where the noise belongs.
+    """
+    return _gaussian(x, {**dropout_param, "mode": "test"})
+
+
+@misconception("gaussian_dropout_forward", section="shift-gaussian")
+def gaussian_a_mask_instead(x, dropout_param):
+    """Your factors take two values only. Mean and variance are right, but this is the mask of
+    inverted dropout again; asked for are normally distributed factors.
+    """
+    return _dropout(x, dropout_param)
+
+
+@misconception("gaussian_dropout_forward", section="shift-gaussian")
+def gaussian_uniform_numbers(x, dropout_param):
+    """Mean and variance of your factors are right, but they are spread evenly over an interval.
+    Asked for is the normal distribution.
+    """
+    return _gaussian(x, dropout_param, draw=lambda rng, shape: rng.uniform(-1, 1, shape) * 3**0.5)
+
+
+@misconception("gaussian_dropout_forward", section="dropout-per-unit")
+def gaussian_one_number_a_column(x, dropout_param):
+    """All samples of the batch share their noise: along the first axis the factors repeat. Here
+    every entry has a number of its own. How many do you draw?
+    """
+    return _gaussian(x, dropout_param, shape=(1, *x.shape[1:]))
+
+
+@misconception("gaussian_dropout_forward", section="shift-gaussian")
+def gaussian_one_number_for_all(x, dropout_param):
+    """All entries are multiplied by one and the same number. It looks as if a single normal number
+    is drawn in each call. How many entries does x have?
+    """
+    return _gaussian(x, dropout_param, shape=(1,) * x.ndim)
+
+
+@misconception("gaussian_dropout_forward", section="dropout-seeds")
+def gaussian_noise_reused(x, dropout_param):
+    """Every call multiplies by the same numbers. It looks as if the noise is stored, or drawn each
+    time from a generator with the same seed. Noise that never changes is no noise: the network
+    learns to undo it.
+    """
+    return _gaussian(x, dropout_param, seed=0)
+
+
+@misconception("gaussian_dropout_forward", section="dropout-test-time")
+def gaussian_noise_at_test(x, dropout_param):
+    """Your noise is there at test time too, so the same input gets another answer at each call. Is
+    the mode looked at?
+    """
+    return _gaussian(x, {**dropout_param, "mode": "train"})
+
+
+@misconception("gaussian_dropout_forward", section="dropout-in-code")
+def gaussian_float64_out(x, dropout_param):
+    """The values are right, but x is float32 and out is float64. Random numbers are drawn in double
+    precision, and whatever is multiplied by them becomes double as well.
+    """
+    out, cache = _gaussian(x, dropout_param)
+    return out.astype(np.float64 if dropout_param["mode"] == "train" else x.dtype), cache
+
+
+@misconception("gaussian_dropout_forward", section="dropout-in-code")
+def gaussian_x_changed_in_place(x, dropout_param):
+    """Your function changes the array x that it was handed. Whoever called it still needs x. Look
+    for operators that write into x, such as *=.
+    """
+    _, cache = _gaussian(x, dropout_param)
+    x *= np.asarray(cache.factor, dtype=x.dtype)
+    return x, cache
+
+
+@misconception("gaussian_dropout_backward", section="dropout-backward-pass")
+def gaussian_gradient_unchanged(dout, cache):
+    """Your backward pass hands dout on as it is, although in the forward pass every entry was
+    multiplied by a number. How much does out change if the entry of x changes a little?
+    """
+    return dout.copy()
+
+
+@misconception("gaussian_dropout_backward", section="dropout-backward-pass")
+def gaussian_fresh_noise(dout, cache):
+    """The gradient is multiplied by other numbers than the forward pass multiplied by. It looks as
+    if the backward pass draws noise of its own. Going backward there is no chance left: what must
+    the forward pass remember?
+    """
+    return dout * np.random.default_rng().permuted(cache.factor) if _noisy(cache) else dout.copy()
+
+
+@misconception("gaussian_dropout_backward", section="dropout-backward-pass")
+def gaussian_gradient_divided(dout, cache):
+    """Going backward you divide by what the forward pass multiplied by. A backward pass does not
+    undo the forward pass: it asks how much the output changes when the input does.
+    """
+    return dout / cache.factor
+
+
+@misconception("gaussian_dropout_backward", section="dropout-backward-pass")
+def gaussian_gradient_times_x(dout, cache):
+    """The gradient is dout times the output of the forward pass, x included. The output is a
+    product of x and a number that does not depend on x; differentiate it, and see what is left.
+    """
+    return dout * cache.out
+
+
+@misconception("gaussian_dropout_backward", section="dropout-backward-pass")
+def gaussian_noise_twice(dout, cache):
+    """The gradient has the noise in it squared. In the forward pass every entry met its number
+    once; how often does the gradient meet it?
+    """
+    return dout * cache.factor**2
+
+
+@misconception("gaussian_dropout_backward", section="dropout-backward-pass")
+def gaussian_noise_guessed_from_out(dout, cache):
+    """Where x is 0 the gradient is not a number. It looks as if the noise is recovered by dividing
+    out by x. The forward pass knew the noise itself: what should it remember?
+    """
+    with np.errstate(invalid="ignore"):
+        return dout * (cache.out / cache.x)
+
+
+@misconception("gaussian_dropout_backward", section="dropout-backward-pass")
+def gaussian_gradient_lost_at_zero(dout, cache):
+    """Where x is 0, no gradient passes. It looks as if such an entry is taken for a dropped one.
+    Here nothing is dropped, and an entry that is 0 now can still be changed by learning.
+    """
+    return dout * cache.factor * (cache.out != 0)
+
+
+def _noisy(cache):
+    return np.ndim(cache.factor) > 0
+
+
+def _gaussian(
+    x, dropout_param, *, std=None, mean=1, scale=lambda p: 1, draw=None, shape=None, seed=None
+):
+    """Gaussian dropout, right unless an argument says otherwise."""
+    p, mode = _p_and_mode(dropout_param)
+    if mode == "test":
+        return x.copy(), DropoutCache(1.0, x.shape)
+    rng, shape = np.random.default_rng(seed), shape or x.shape
+    numbers = rng.standard_normal(shape) if draw is None else draw(rng, shape)
+    factor = (mean + (np.sqrt(p / (1 - p)) if std is None else std(p)) * numbers) * scale(p)
+    factor = np.broadcast_to(factor, x.shape).astype(x.dtype)
+    return x * factor, DropoutCache(factor, x.shape)
+
+
+# ---------------------------------------------------------------- uniform noise
+
+
+@misconception("uniform_dropout_forward", section="shift-uniform")
+def uniform_from_zero_to_beta(x, dropout_param):
+    """On average your output is larger than x: it looks as if r only ever adds to the factor. On
+    which sides of 0 may r lie, and what is then its mean?
+    """
+    return _uniform(x, dropout_param, draw=lambda u: u)
+
+
+@misconception("uniform_dropout_forward", section="shift-uniform")
+def uniform_factor_from_zero_to_beta(x, dropout_param):
+    """On average little of x is left: the factor itself seems to be drawn between 0 and beta. The
+    noise is what comes on top of 1, in either direction.
+    """
+    return _uniform(x, dropout_param, draw=lambda u: u, one=0)
+
+
+@misconception("uniform_dropout_forward", section="shift-uniform")
+def uniform_mean_zero(x, dropout_param):
+    """Your factors have mean 0, so on average nothing of x is left. It looks as if x is multiplied
+    by r itself. What must the mean of a factor be, if the expectation of out is x?
+    """
+    return _uniform(x, dropout_param, one=0)
+
+
+@misconception("uniform_dropout_forward", section="shift-uniform")
+def uniform_half_as_wide(x, dropout_param):
+    """Your noise has the right mean and half the width. beta is the largest r, in either
+    direction; how long is the interval from one end to the other?
+    """
+    return _uniform(x, dropout_param, draw=lambda u: u - 0.5)
+
+
+@misconception("uniform_dropout_forward", section="shift-uniform")
+def uniform_normal_numbers(x, dropout_param):
+    """Your noise is normally distributed, with beta for its standard deviation, so that some of it
+    is far larger than beta. Asked for are numbers spread evenly over an interval.
+    """
+    return _uniform(x, dropout_param, normal=True)
+
+
+@misconception("uniform_dropout_forward", section="shift-uniform")
+def uniform_noise_added(x, dropout_param):
+    """Your noise is as large where x is small as where x is large. It looks as if r is added to x.
+    Dropout, in each of its forms, multiplies: an entry that is 0 stays 0.
+    """
+    _, cache = _uniform(x, dropout_param)
+    return x + (cache.factor - 1), cache
+
+
+@misconception("uniform_dropout_forward", section="shift-uniform")
+def uniform_no_noise(x, dropout_param):
+    """In training out is x itself. Is r drawn and then not used, or is the mode compared with the
+    wrong word? Training is where the noise belongs.
+    """
+    return _uniform(x, {**dropout_param, "mode": "test"})
+
+
+@misconception("uniform_dropout_forward", section="dropout-per-unit")
+def uniform_one_number_a_column(x, dropout_param):
+    """All samples of the batch share their noise: along the first axis the factors repeat. Every
+    entry has an r of its own. How many numbers do you draw?
+    """
+    return _uniform(x, dropout_param, shape=(1, *x.shape[1:]))
+
+
+@misconception("uniform_dropout_forward", section="shift-uniform")
+def uniform_one_number_for_all(x, dropout_param):
+    """All entries are multiplied by one and the same number. It looks as if a single r is drawn in
+    each call. How many entries does x have?
+    """
+    return _uniform(x, dropout_param, shape=(1,) * x.ndim)
+
+
+@misconception("uniform_dropout_forward", section="dropout-seeds")
+def uniform_noise_reused(x, dropout_param):
+    """Every call multiplies by the same numbers. It looks as if they are stored, or drawn each time
+    from a generator with the same seed. The network would learn to undo them.
+    """
+    return _uniform(x, dropout_param, seed=0)
+
+
+@misconception("uniform_dropout_forward", section="dropout-test-time")
+def uniform_noise_at_test(x, dropout_param):
+    """Your noise is there at test time too, so the same input gets another answer at each call. Is
+    the mode looked at?
+    """
+    return _uniform(x, {**dropout_param, "mode": "train"})
+
+
+@misconception("uniform_dropout_forward", section="dropout-in-code")
+def uniform_float64_out(x, dropout_param):
+    """The values are right, but x is float32 and out is float64. Random numbers are drawn in double
+    precision, and whatever is multiplied by them becomes double as well.
+    """
+    out, cache = _uniform(x, dropout_param)
+    return out.astype(np.float64 if dropout_param["mode"] == "train" else x.dtype), cache
+
+
+@misconception("uniform_dropout_forward", section="dropout-in-code")
+def uniform_x_changed_in_place(x, dropout_param):
+    """Your function changes the array x that it was handed. Whoever called it still needs x. Look
+    for operators that write into x, such as *=.
+    """
+    _, cache = _uniform(x, dropout_param)
+    x *= cache.factor
+    return x, cache
+
+
+def _uniform(
+    x, dropout_param, *, draw=lambda u: 2 * u - 1, one=1, normal=False, shape=None, seed=None
+):
+    """Uout, right unless an argument says otherwise."""
+    if dropout_param["mode"] == "test":
+        return x.copy(), DropoutCache(x.dtype.type(1), x.shape)
+    rng, shape = np.random.default_rng(seed), shape or x.shape
+    numbers = rng.standard_normal(shape) if normal else draw(rng.random(shape))
+    factor = one + dropout_param["beta"] * numbers
+    factor = np.broadcast_to(factor, x.shape).astype(x.dtype)
+    return x * factor, DropoutCache(factor, x.shape)
+
+
+# ---------------------------------------------------------------- the mean of many noisy passes
+
+
+@misconception("mc_predict", section="avg-monte-carlo")
+def mc_averages_scores(network, x, passes):
+    """Your mean comes from averaged scores, which are turned into probabilities at the end. What is
+    to be averaged is the answers of the passes, and an answer is a probability. A softmax is no
+    straight line: the order of the two steps matters.
+    """
+    scores = _passes(network, x, passes)
+    return _softmax(scores.mean(axis=0)), _softmax(scores).var(axis=0)
+
+
+@misconception("mc_predict", section="avg-monte-carlo")
+def mc_mean_and_variance_of_scores(network, x, passes):
+    """Your results do not look like probabilities: they are the mean and the variance of the
+    scores. What does this network return, and what has to be done with it in each pass?
+    """
+    scores = _passes(network, x, passes)
+    return scores.mean(axis=0), scores.var(axis=0)
+
+
+@misconception("mc_predict", section="avg-monte-carlo")
+def mc_variance_of_scores(network, x, passes):
+    """The mean is right, but the variance is that of the scores. Both belong to the same
+    quantity, the probabilities of the passes.
+    """
+    scores = _passes(network, x, passes)
+    return _softmax(scores).mean(axis=0), scores.var(axis=0)
+
+
+@misconception("mc_predict", section="avg-monte-carlo")
+def mc_std_for_variance(network, x, passes):
+    """The mean is right, but in the place of the variance stands its root, the standard
+    deviation.
+    """
+    mean, variance = _mean_and_variance(_passes(network, x, passes))
+    return mean, np.sqrt(variance)
+
+
+@misconception("mc_predict", section="avg-monte-carlo")
+def mc_unbiased_variance(network, x, passes):
+    """Your variance is too large by a factor that depends on the number of passes, and a single
+    pass gives none at all. It looks as if it is divided by one less than the number of passes.
+    Here it describes the passes you have, not all that could have been drawn.
+    """
+    scores = _passes(network, x, passes)
+    mean, variance = _mean_and_variance(scores)
+    return mean, variance * passes / max(passes - 1, 1)
+
+
+@misconception("mc_predict", section="avg-monte-carlo")
+def mc_second_moment(network, x, passes):
+    """The mean is right, but your variance is the mean of the squares. Squares of what: how far is
+    each pass from the mean of all passes?
+    """
+    probabilities = _softmax(_passes(network, x, passes))
+    return probabilities.mean(axis=0), np.square(probabilities).mean(axis=0)
+
+
+@misconception("mc_predict", section="avg-monte-carlo")
+def mc_dropout_off(network, x, passes):
+    """All your passes give the same answer, and the variance is 0: it looks as if the network is
+    run in test mode. That is an ordinary prediction. Which part of the network has to be noisy
+    here?
+    """
+    return _mean_and_variance(_passes(network, x, passes, dropout="test"))
+
+
+@misconception("mc_predict", section="avg-monte-carlo")
+def mc_norm_in_train_mode(network, x, passes):
+    """It looks as if all of the network runs in train mode, the normalization layer included. That
+    layer then takes its statistics from the batch, so that the answer for one sample depends on
+    which others are asked about. Which layers should be noisy, and which should do what they do
+    in every prediction?
+    """
+    return _mean_and_variance(_passes(network, x, passes, norm="train"))
+
+
+@misconception("mc_predict", section="avg-monte-carlo")
+def mc_modes_swapped(network, x, passes):
+    """The two modes seem to be exchanged: dropout is off and the normalization layer works with the
+    statistics of the batch. Look at the order of the arguments, and at which of the two is to be
+    noisy.
+    """
+    return _mean_and_variance(_passes(network, x, passes, dropout="test", norm="train"))
+
+
+@misconception("mc_predict", section="avg-monte-carlo")
+def mc_one_pass_repeated(network, x, passes):
+    """Your variance is 0 and your mean is that of a single noisy pass. It looks as if the network
+    is called once and its answer used again. Every pass needs noise of its own.
+    """
+    return _mean_and_variance(_passes(network, x, 1).repeat(passes, axis=0))
+
+
+@misconception("mc_predict", section="avg-monte-carlo")
+def mc_sum_of_the_passes(network, x, passes):
+    """Your mean does not add up to 1 over the classes, as probabilities do. It looks as if the
+    passes are added up, and the sum is left as it is.
+    """
+    mean, variance = _mean_and_variance(_passes(network, x, passes))
+    return mean * passes, variance
+
+
+def _passes(network, x, passes, dropout="train", norm="test"):
+    """The scores of every pass."""
+    return np.stack([network(x, dropout, norm) for _ in range(passes)])
+
+
+def _softmax(scores):
+    odds = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return odds / odds.sum(axis=-1, keepdims=True)
+
+
+def _mean_and_variance(scores):
+    probabilities = _softmax(scores)
+    return probabilities.mean(axis=0), probabilities.var(axis=0)
+
+
 # ---------------------------------------------------------------- three layers, two masks
 
 
@@ -661,7 +1117,7 @@ def mask_before_the_bias(x, weights, u1, u2):
 @misconception("three_layer_backward", section="dropout-network")
 def masks_missing_on_the_way_back(dout, cache):
     """The output is right, but gradients flow through dropped units. What was multiplied by a mask
-    on the way there is multiplied by the same mask on the way back.
+    in the forward pass is multiplied by the same mask on the way back.
     """
     return _network_backward(dout, cache, masks=False)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+import statistics
 
 import numpy as np
 
@@ -44,6 +46,32 @@ def book_classical(x, dropout_param):
         return x * (1 - p), 1 - p
     mask = (np.random.default_rng().random(x.shape) >= p).astype(x.dtype)
     return x * mask, mask
+
+
+def book_gaussian(x, dropout_param):
+    if dropout_param["mode"] == "test":
+        return x, 1.0
+    p = dropout_param["p"]
+    factor = np.random.default_rng().normal(1, np.sqrt(p / (1 - p)), x.shape).astype(x.dtype)
+    return x * factor, factor
+
+
+def book_uniform(x, dropout_param):
+    if dropout_param["mode"] == "test":
+        return x, 1.0
+    beta = dropout_param["beta"]
+    factor = (1 + np.random.default_rng().uniform(-beta, beta, x.shape)).astype(x.dtype)
+    return x * factor, factor
+
+
+def book_softmax(scores):
+    odds = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return odds / odds.sum(axis=-1, keepdims=True)
+
+
+def book_mc(network, x, passes):
+    probabilities = np.array([book_softmax(network(x, "train", "test")) for _ in range(passes)])
+    return probabilities.mean(axis=0), probabilities.var(axis=0)
 
 
 def book_network(x, weights, u1, u2):
@@ -117,6 +145,34 @@ def legacy_classical(x, dropout_param):
     return mask * x, (dropout_param, mask)
 
 
+def legacy_gaussian(x, dropout_param):
+    out, noise = x, None
+    if dropout_param["mode"] == "train":
+        keep = 1 - dropout_param["p"]
+        noise = 1 + np.random.randn(*x.shape) * ((1 - keep) / keep) ** 0.5
+        out = x * noise
+    return out.astype(x.dtype, copy=False), (dropout_param, noise)
+
+
+def legacy_uniform(x, dropout_param):
+    out, noise = x, None
+    if dropout_param["mode"] == "train":
+        noise = 2 * dropout_param["beta"] * (np.random.rand(*x.shape) - 0.5)
+        out = x + x * noise
+    return out.astype(x.dtype, copy=False), (dropout_param, noise)
+
+
+def legacy_mc(network, x, passes):
+    total, squares = 0, 0
+    for _ in range(passes):
+        odds = np.exp(network(x, "train", "test"))
+        p = odds / np.sum(odds, axis=1)[:, None]
+        total = total + p
+        squares = squares + p**2
+    mean = total / passes
+    return mean, squares / passes - mean**2
+
+
 def legacy_network(x, weights, u1, u2):
     hidden1 = np.maximum(0, np.dot(x, weights["W1"]) + weights["b1"])
     hidden1 *= u1
@@ -183,6 +239,32 @@ def binary_classical(x, dropout_param):
         return x - p * x, {}
     mask = np.random.binomial(1, 1 - p, size=x.shape)
     return x * mask, {"mask": mask}
+
+
+def binary_gaussian(x, dropout_param):
+    mode, p = dropout_param["mode"], dropout_param["p"]
+    if mode == "test":
+        return x.copy(), {"mode": mode}
+    scale = np.sqrt(1 / (1 - p) - 1)  # the same variance, written in another way
+    eps = np.random.default_rng().standard_normal(x.shape, dtype=np.float32)
+    factor = eps * np.float32(scale) + np.float32(1)
+    return (x * factor).astype(x.dtype), {"mode": mode, "mask": factor, "keep": 1}
+
+
+def binary_uniform(x, dropout_param):
+    low, high = 1 - dropout_param["beta"], 1 + dropout_param["beta"]
+    if dropout_param["mode"] == "test":
+        return x.copy(), {}
+    factor = np.random.uniform(low, high, size=x.shape)
+    return np.multiply(x, factor, dtype=x.dtype, casting="same_kind"), {"factor": factor}
+
+
+def binary_mc(network, x, passes):
+    scores = np.stack([network(x, "train", "test") for _ in range(passes)], axis=-1)
+    odds = np.exp(scores)
+    p = odds / np.einsum("nkt->nt", odds)[:, np.newaxis]
+    mean = np.einsum("nkt->nk", p) / passes
+    return mean, np.einsum("nkt,nkt->nk", p - mean[..., None], p - mean[..., None]) / passes
 
 
 def einsum_network(x, weights, u1, u2):
@@ -264,6 +346,46 @@ def index_classical(x, dropout_param):
     return out, None
 
 
+def index_gaussian(x, dropout_param):
+    out, noise = x.copy(), None
+    if dropout_param["mode"] == "train":
+        p = dropout_param["p"]
+        noise = np.empty_like(x)
+        noise[...] = np.random.normal(loc=1.0, scale=(p / (1 - p)) ** 0.5, size=x.size).reshape(
+            x.shape
+        )
+        out *= noise
+    return out, [noise]
+
+
+def index_gaussian_backward(dout, cache):
+    dx = np.array(dout)
+    if cache[0] is not None:
+        dx *= cache[0]
+    return dx
+
+
+def index_uniform(x, dropout_param):
+    out = x.copy()
+    if dropout_param["mode"] == "train":
+        beta = dropout_param["beta"]
+        out += (out * (beta - 2 * beta * np.random.random_sample(x.shape))).astype(x.dtype)
+    return out, None
+
+
+def index_mc(network, x, passes):
+    """Welford's way: the mean and the squares as they come."""
+    for t in range(1, passes + 1):
+        scores = network(x, "train", "test")
+        p = np.exp(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)))
+        if t == 1:
+            mean, squares = np.zeros_like(p), np.zeros_like(p)
+        off = p - mean
+        mean += off / t
+        squares += off * (p - mean)
+    return mean, squares / passes
+
+
 def looping_network(x, weights, u1, u2):
     rows, memory = [], []
     for n in range(len(x)):
@@ -341,6 +463,36 @@ def looping_classical(x, dropout_param):
     for index, value in np.ndenumerate(x):
         out[index] = value if random.random() >= p else 0
     return out, None
+
+
+def looping_gaussian(x, dropout_param):
+    if dropout_param["mode"] != "train":
+        return x, []
+    p = dropout_param["p"]
+    factors = [random.gauss(1, (p / (1 - p)) ** 0.5) for _ in range(x.size)]
+    values = [a * f for a, f in zip(x.ravel().tolist(), factors, strict=True)]
+    return np.array(values, dtype=x.dtype).reshape(x.shape), factors
+
+
+def looping_uniform(x, dropout_param):
+    out = np.empty_like(x)
+    for index, value in np.ndenumerate(x):
+        r = random.uniform(-1, 1) if dropout_param["mode"] == "train" else 0
+        out[index] = value * (1 + r * dropout_param["beta"])
+    return out, None
+
+
+def looping_mc(network, x, passes):
+    runs = [network(x, "train", "test") for _ in range(passes)]
+    mean, variance = np.zeros_like(runs[0]), np.zeros_like(runs[0])
+    for n in range(len(x)):
+        rows = [[math.exp(s) for s in run[n]] for run in runs]
+        rows = [[odds / sum(row) for odds in row] for row in rows]
+        for k in range(len(rows[0])):
+            column = [row[k] for row in rows]
+            mean[n, k] = statistics.fmean(column)
+            variance[n, k] = statistics.pvariance(column)
+    return mean, variance
 
 
 class Layer:
@@ -429,6 +581,36 @@ def where_classical(x, dropout_param):
     return np.where(kept, x, 0), Remembered(kept)
 
 
+def where_gaussian(x, dropout_param):
+    p = float(dropout_param["p"])
+    if dropout_param["mode"] == "test":
+        return x + 0, Remembered(True)
+    # Box and Muller: two uniform numbers make a normal one
+    u, v = np.random.random_sample((2, *x.shape))
+    normal = np.sqrt(-2 * np.log(1 - u)) * np.cos(2 * np.pi * v)
+    factor = np.asarray(1 + normal * np.sqrt(p) / np.sqrt(1 - p), dtype=x.dtype)
+    return x * factor, Remembered(factor)
+
+
+def where_gaussian_backward(dout, cache):
+    return dout * cache.kept
+
+
+def where_uniform(x, dropout_param):
+    beta = dropout_param["beta"] if dropout_param["mode"] == "train" else 0.0
+    span = np.random.default_rng().uniform(-1, 1, x.shape)
+    return (x * (1 + beta * span)).astype(x.dtype), Remembered()
+
+
+def where_mc(network, x, passes):
+    answers = []
+    while len(answers) < passes:
+        scores = network(x, "train", "test")
+        answers.append(1 / np.exp(scores[:, None, :] - scores[:, :, None]).sum(axis=2))
+    mean = sum(answers) / passes
+    return mean, sum((a - mean) ** 2 for a in answers) / passes
+
+
 def closure_network(x, weights, u1, u2):
     def affine(h, i):
         def back(d, grads):
@@ -502,6 +684,31 @@ def careful_classical(x, dropout_param):
     return x * factor, factor
 
 
+def careful_gaussian(x, dropout_param):
+    if dropout_param["mode"] == "test":
+        return x.view(), np.ones_like(x)
+    p = dropout_param["p"]
+    rng = np.random.Generator(np.random.PCG64())
+    factor = np.ones_like(x) + rng.standard_normal(x.shape, dtype=x.dtype) * x.dtype.type(
+        math.sqrt(p / (1 - p))
+    )
+    return np.multiply(x, factor), factor
+
+
+def careful_uniform(x, dropout_param):
+    beta = x.dtype.type(dropout_param["beta"])
+    if dropout_param["mode"] == "test":
+        return x.view(), None
+    r = np.random.Generator(np.random.PCG64()).random(x.shape, dtype=x.dtype)
+    return x * (1 - beta + 2 * beta * r), None
+
+
+def careful_mc(network, x, passes):
+    gathered = np.concatenate([network(x, "train", "test") for _ in range(passes)])
+    p = book_softmax(gathered).reshape(passes, len(x), -1)
+    return np.average(p, axis=0), np.std(p, axis=0) ** 2
+
+
 def jacobian_network(x, weights, u1, u2):
     out, _ = book_network(x, weights, u1, u2)
     return out, (x, weights, u1, u2)
@@ -522,13 +729,17 @@ def jacobian_network_backward(dout, cache):
     return np.array([d @ weights["W1"].T for d in d1]), grads
 
 
-def _answer(name, prefix, network):
+def _answer(name, prefix, network, gradient="backward"):
     functions = {
         "draw_mask": f"{prefix}_draw_mask",
         "dropout_forward": f"{prefix}_forward",
         "dropout_backward": f"{prefix}_backward",
         "unit_dropout_forward": f"{prefix}_unit",
         "classical_dropout_forward": f"{prefix}_classical",
+        "gaussian_dropout_forward": f"{prefix}_gaussian",
+        "gaussian_dropout_backward": f"{prefix}_{gradient}",
+        "uniform_dropout_forward": f"{prefix}_uniform",
+        "mc_predict": f"{prefix}_mc",
         "three_layer_forward": f"{network}_network",
         "three_layer_backward": f"{network}_network_backward",
     }
@@ -539,8 +750,8 @@ ANSWERS = [
     _answer("as in the book", "book", "book"),
     _answer("global generator, settings in the cache", "legacy", "legacy"),
     _answer("0/1 mask scaled when used, dict cache", "binary", "einsum"),
-    _answer("set to zero by index, list cache", "index", "looping"),
+    _answer("set to zero by index, list cache", "index", "looping", "gaussian_backward"),
     _answer("loops, the generator of Python itself", "looping", "layered"),
-    _answer("np.where, an own class as cache", "where", "closure"),
+    _answer("np.where, an own class as cache", "where", "closure", "gaussian_backward"),
     _answer("float32 care, Jacobians", "careful", "jacobian"),
 ]

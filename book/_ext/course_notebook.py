@@ -1,0 +1,109 @@
+"""Every executed page as a notebook: to download, and to open in Colab or on Binder.
+
+Colab reads notebooks and no Markdown, so it is handed the executed notebook that lies in the site;
+Binder starts the repository (folder `binder/`), where Jupytext opens the Markdown as a notebook.
+Both are links: nothing is asked of either before a reader follows one. All addresses come from
+`repository` and `html: baseurl` in `_config.yml`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import nbformat
+from jupyter_cache import get_cache
+from nbformat import NotebookNode
+from sphinx.application import Sphinx
+
+COLAB = "https://colab.research.google.com"
+BINDER = "https://mybinder.org"
+#: What a page imports beyond the packages that every notebook server has.
+INSTALL = """\
+# Only where dlnorm is not installed yet, as in Colab: gets what this page runs
+try:
+    import dlnorm, myst_nb
+except ImportError:
+    %pip install --quiet "dlnorm[experiments] @ git+{repository}@{branch}" myst-nb"""
+
+
+def offer_notebook(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Put the executed notebook into the site, where the theme's download button finds it.
+
+    The theme does so itself only beside a button that launches the page on some server; and for a
+    page out of its cache, MyST-NB writes the notebook without outputs, so they are added here.
+    """
+    source = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
+    if doctree is None or "kernelspec" not in app.env.metadata[page] or not source.is_file():
+        return
+    notebook = nbformat.read(source, as_version=4)
+    if not any(cell.get("outputs") for cell in notebook.cells):
+        cache = get_cache(app.env.mystnb_config.execution_cache_path)
+        _, notebook = cache.merge_match_into_notebook(notebook)
+    notebook.cells.insert(0, install_cell(app))
+    target = Path(app.outdir, "_sources", f"{page}.ipynb")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, target)
+    context["ipynb_source"] = f"{page}.ipynb"
+
+
+def install_cell(app: Sphinx) -> NotebookNode:
+    """Return a first cell that makes the notebook run where the course is not installed."""
+    options = app.config.html_theme_options
+    source = INSTALL.format(
+        repository=options["repository_url"], branch=options["repository_branch"]
+    )
+    return nbformat.v4.new_code_cell(source, id="install")
+
+
+def link_servers(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Add the links to Binder and Colab to the buttons above an executed page."""
+    if "ipynb_source" not in context:
+        return
+    links = {
+        "Binder": binder_address(app.config.html_theme_options, page),
+        "Colab": colab_address(app.config.html_baseurl, page),
+    }
+    group = {
+        "type": "group",
+        "tooltip": "Run this page",
+        "icon": "fas fa-rocket",
+        "label": "launch-buttons",
+        "buttons": [
+            {
+                "type": "link",
+                "text": name,
+                "url": address,
+                "tooltip": f"Open this page in {name}",
+                "icon": "fas fa-play",
+                "label": f"launch-{name.lower()}",
+            }
+            for name, address in links.items()
+        ],
+    }
+    context["header_buttons"].insert(0, group)
+
+
+def binder_address(options: dict[str, Any], page: str) -> str:
+    """Return the address at which Binder starts the repository with this page open."""
+    owner, name = options["repository_url"].rstrip("/").split("/")[-2:]
+    path = quote(f"lab/tree/{options['path_to_docs']}/{page}.md", safe="/")
+    return f"{BINDER}/v2/gh/{owner}/{name}/{options['repository_branch']}?urlpath={path}"
+
+
+def colab_address(site: str, page: str) -> str:
+    """Return the address at which Colab opens the notebook of the published site."""
+    return f"{COLAB}/#fileId={quote(f'{site}_sources/{page}.ipynb', safe='')}"
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.connect("html-page-context", offer_notebook)
+    # after the theme, which begins a page's list of buttons at 500 and adds its own at 501
+    app.connect("html-page-context", link_servers, priority=502)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

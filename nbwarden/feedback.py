@@ -1,0 +1,174 @@
+"""What a student gets to see: no script, no hidden test.
+
+`SafeOutput` runs when a submission is graded, so that formgrader's pages are as safe as the
+feedback; `HideTests` runs when feedback is written; `markdown_to_html` is the filter for all text.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+import bleach  # type: ignore[import-untyped]
+from bleach.css_sanitizer import CSSSanitizer  # type: ignore[import-untyped]
+from jinja2 import pass_context
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
+from nbgrader import utils
+from nbgrader.preprocessors import NbGraderPreprocessor
+from traitlets import Integer, List, Unicode
+
+from nbwarden.canonical import is_base64
+from nbwarden.intake import released
+
+_TAGS = (
+    *("a", "abbr", "b", "blockquote", "br", "caption", "code", "col", "colgroup", "dd", "del"),
+    *("details", "div", "dl", "dt", "em", "figcaption", "figure", "h1", "h2", "h3", "h4", "h5"),
+    *("h6", "hr", "i", "img", "ins", "kbd", "li", "mark", "ol", "p", "pre", "q", "s", "samp"),
+    *("small", "span", "strong", "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th"),
+    *("thead", "tr", "tt", "u", "ul"),
+)
+_ATTRIBUTES = {
+    "*": ["class", "title", "style"],
+    "a": ["href"],
+    "img": ["src", "alt", "width", "height"],
+    "td": ["colspan", "rowspan", "align"],
+    "th": ["colspan", "rowspan", "align", "scope"],
+    "ol": ["start"],
+}
+_STYLES = ["text-align", "color", "background-color", "font-weight", "font-style", "width"]
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_TEXTS = ("text/plain", "text/latex", "text/markdown")
+
+
+def clean_html(text: str) -> str:
+    """HTML without scripts, forms, frames, foreign pictures, or links that run something."""
+    text = bleach.clean(
+        text,
+        tags=_TAGS,
+        attributes=_allowed,
+        protocols=["http", "https", "mailto", "data"],
+        css_sanitizer=CSSSanitizer(allowed_css_properties=_STYLES),
+        strip=True,
+    )
+    return _no_links_in_formulas(text)
+
+
+def _allowed(tag: str, name: str, value: str) -> bool:
+    if name not in (*_ATTRIBUTES["*"], *_ATTRIBUTES.get(tag, ())):
+        return False
+    if name == "href":
+        return value.startswith(("http://", "https://", "mailto:", "#"))
+    if name == "src":  # a picture elsewhere would tell its server who reads this page, and when
+        kind, _, content = value.partition(";base64,")
+        pictures = ("data:image/png", "data:image/jpeg", "data:image/gif")
+        return kind in pictures and is_base64(content)
+    return True
+
+
+def _no_links_in_formulas(text: str) -> str:
+    r"""MathJax would make a link of `\href`, even one that runs a script."""
+
+    def letter(match: re.Match[str]) -> str:
+        plain = html.unescape(match[0])
+        return plain if plain.isalnum() or plain == "\\" else match[0]
+
+    text = re.sub(r"&#(?:[xX][0-9a-fA-F]{1,6}|[0-9]{1,7});?|&bsol;", letter, text)
+    return re.sub(r"\\(?=href|require|cssId|class|style|unicode)", r"\\no", text)
+
+
+@pass_context
+def markdown_to_html(context: Any, source: str) -> str:
+    """The jinja filter `markdown2html`, cleaned: for text that anybody may have written."""
+    cell = context.get("cell") or {}
+    renderer = IPythonRenderer(
+        escape=False, attachments=cell.get("attachments", {}), anchor_link_text="¶"
+    )
+    return clean_html(MarkdownWithMath(renderer=renderer).render(source))
+
+
+class SafeOutput(NbGraderPreprocessor):  # type: ignore[misc]
+    """Keeps of the outputs what can be shown without running anything."""
+
+    max_bytes = Integer(
+        5_000_000, help="Bytes of output that are kept of one cell, pictures included."
+    ).tag(config=True)
+
+    def preprocess_cell(
+        self, cell: NotebookNode, resources: Any, cell_index: int
+    ) -> tuple[NotebookNode, Any]:
+        """Clean the outputs of one cell."""
+        if cell.cell_type == "code":
+            left, kept = self.max_bytes, []
+            for output in cell.outputs:
+                output = self._safe(output)
+                if "data" in output and not output.data:
+                    continue  # nothing of it can be shown
+                left -= len(str(output))
+                if left < 0:
+                    break
+                kept.append(output)
+            cell.outputs = kept
+        return cell, resources
+
+    @staticmethod
+    def _safe(output: NotebookNode) -> NotebookNode:
+        kind = output.output_type
+        if kind == "stream":
+            name = "stderr" if output.get("name") == "stderr" else "stdout"
+            return NotebookNode(output_type=kind, name=name, text=str(output.get("text", "")))
+        if kind == "error":
+            trace = [str(line) for line in output.get("traceback", [])]
+            name, value = str(output.get("ename", "")), str(output.get("evalue", ""))
+            return NotebookNode(output_type=kind, ename=name, evalue=value, traceback=trace)
+        data = {}
+        for mime, content in output.get("data", {}).items():
+            if mime in _TEXTS and isinstance(content, str):
+                plain = mime == "text/plain"
+                data[mime] = content if plain else _no_links_in_formulas(content)
+            elif mime == "text/html" and isinstance(content, str):
+                data[mime] = clean_html(content)
+            elif mime in ("image/png", "image/jpeg") and is_base64(content):
+                data[mime] = content
+        made = NotebookNode(output_type=kind, data=NotebookNode(data), metadata=NotebookNode())
+        if kind == "execute_result":
+            made.execution_count = None
+        return made
+
+
+class HideTests(NbGraderPreprocessor):  # type: ignore[misc]
+    """Takes hidden tests, mark schemes and the grader's own files out of the feedback."""
+
+    # the HTML exporter sets it for every preprocessor it runs
+    display_data_priority = List(Unicode()).tag(config=True)
+
+    def preprocess_cell(
+        self, cell: NotebookNode, resources: Any, cell_index: int
+    ) -> tuple[NotebookNode, Any]:
+        """Leave of a test cell what students got, and of its errors what happened."""
+        if utils.is_locked(cell) or utils.is_task(cell):
+            shown = released(cell.source, self)
+            if cell.cell_type == "code":
+                visible = {line.strip() for line in shown.splitlines()}
+                for output in cell.outputs:
+                    if output.output_type == "error":
+                        output.traceback = _without_source(output.traceback, visible)
+            cell.source = shown
+        return cell, resources
+
+
+def _without_source(traceback: list[str], visible: set[str]) -> list[str]:
+    """A traceback with the failing line, if students know it, and the student's own lines."""
+    kept = []
+    for part in traceback:
+        text = _ANSI.sub("", part)
+        if text.startswith(("Cell In", "Input In")):
+            failed = re.search(r"^-+>\s*\d+\s?(.*)$", text, re.MULTILINE)
+            line = failed[1].strip() if failed else ""
+            kept.append(f"----> {line}" if line in visible else "In a test that is not shown:")
+        elif text.startswith("File ") and not text.startswith("File <submission"):
+            continue  # the grader's files, with lines of their source
+        else:
+            kept.append(part)
+    return kept

@@ -1,0 +1,319 @@
+"""Kernels that start warm: forked from a process that has NumPy and ipykernel imported already.
+
+Only the workers of a batch use it; plain `nbgrader autograde` starts every kernel cold. A student's
+kernel is still alone in a sandbox of its own, which bubblewrap has made as ever: it is only that
+the process which enters it need not import everything anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import psutil  # type: ignore[import-untyped]
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+from traitlets.config import Config
+
+from nbwarden import sandbox, seccomp
+from nbwarden.sandbox import Sandbox, SandboxError
+
+#: What every kernel imports when it starts, much of it late.
+_ALWAYS = (
+    *("ipykernel.kernelapp", "ipykernel.ipkernel", "IPython.core.completerlib"),
+    *("IPython.core.debugger", "IPython.core.logger", "IPython.core.oinspect"),
+    *("IPython.core.pylabtools", "IPython.extensions.storemagic", "IPython.utils.wildcard"),
+    *("matplotlib_inline.backend_inline", "psutil"),
+)
+#: What students' kernels may have imported beforehand, if the assignment imports it at all: public
+#: packages, and nothing of the instructor's.
+_PUBLIC = ("numpy", "matplotlib", "scipy", "pandas", "sklearn")
+_HOLD = b"import signal\nwhile True:\n    signal.pause()\n"
+
+
+class Zygote:
+    """The process that forks kernels of one kind; see `zygote.py`."""
+
+    def __init__(
+        self, kind: str, path: list[str], imports: list[str], environment: dict[str, str]
+    ) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        told = {"kind": kind, "path": path, "imports": imports}
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", str(Path(__file__).with_name("zygote.py")), json.dumps(told)],
+            stdin=theirs.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            cwd="/",
+        )
+        theirs.close()
+        self.socket = ours
+        self.socket.settimeout(60)
+        self._receive()  # it is ready
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Have a kernel forked; SandboxError if that fails."""
+        try:
+            self.socket.send(json.dumps(request).encode())
+            return self._receive()
+        except OSError as error:
+            raise SandboxError(f"the process that forks kernels is gone: {error}") from None
+
+    def _receive(self) -> dict[str, Any]:
+        text = self.socket.recv(1 << 16)
+        answer: dict[str, Any] = json.loads(text) if text else {"error": "it ended"}
+        if "error" in answer:
+            raise SandboxError(f"a kernel could not be forked: {answer['error']}")
+        return answer
+
+    def end(self) -> None:
+        """End it; its kernels end by themselves."""
+        self.socket.close()
+        self.process.kill()
+        self.process.wait()
+
+
+class Warm:
+    """The zygotes of this process, for one assignment at a time."""
+
+    def __init__(self) -> None:
+        self.key = ""
+        self.zygotes: dict[str, Zygote] = {}
+        self.imports: list[str] = []
+        self.place: Path | None = None
+
+    def prepare(self, key: str, imports: list[str], config: Config) -> None:
+        """Make the next kernels those of another assignment, and have nbgrader start them warm."""
+        if not sys.platform.startswith("linux"):
+            return
+        if key != self.key:
+            self.end()
+            self.key, self.imports = key, imports
+        config.TrustedExecute.kernel_manager_class = "nbwarden.warm.ForkedKernelManager"
+        # the one place where the core says which sandbox a kernel manager has
+        vars(sandbox)["Sandbox"] = WarmSandbox
+
+    def tests(self) -> Zygote:
+        """The zygote of the trusted tests, with all that the instructor's cells import."""
+        if "tests" not in self.zygotes:
+            path = [entry for entry in sys.path if entry]
+            imports = [*_ALWAYS, "nbwarden.remote", *self.imports]
+            environment = {**os.environ, "MPLBACKEND": "agg"}
+            self.zygotes["tests"] = Zygote("tests", path, imports, environment)
+        return self.zygotes["tests"]
+
+    def student(self, path: list[str], environment: dict[str, str]) -> Zygote:
+        """The zygote of students' kernels. It knows of this package what travels, and no more."""
+        if "student" not in self.zygotes:
+            self.place = Path(tempfile.mkdtemp(prefix="nbw-warm-"))
+            package = self.place / "lib" / "nbwarden"
+            package.mkdir(parents=True)
+            package.joinpath("__init__.py").touch()
+            for name in sandbox._TRAVELS:
+                shutil.copyfile(Path(__file__).with_name(name), package / name)
+            for name, source in sandbox._font_lists():
+                target = self.place / Path(name).relative_to("/tmp")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+            imports = [n for n in self.imports if n.partition(".")[0] in _PUBLIC]
+            if "matplotlib.pyplot" in imports:
+                imports.append("matplotlib.backends.backend_agg")
+            own = {**environment, "HOME": str(self.place), "TMPDIR": str(self.place)}
+            self.zygotes["student"] = Zygote(
+                "student",
+                [*path, str(package.parent)],
+                [*_ALWAYS, "numpy", "nbwarden.boot", "nbwarden.servant", *imports],
+                own,
+            )
+        return self.zygotes["student"]
+
+    def end(self) -> None:
+        """End all zygotes."""
+        for zygote in self.zygotes.values():
+            zygote.end()
+        self.zygotes.clear()
+        if self.place is not None:
+            shutil.rmtree(self.place, ignore_errors=True)
+            self.place = None
+
+
+WARM = Warm()
+atexit.register(WARM.end)
+
+
+# ---------------------------------------------------------------- the tests' kernel
+
+
+class ForkedKernelManager(AsyncKernelManager):
+    """A kernel manager whose kernel is forked from the tests' zygote."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.provisioner = _Forked(
+            parent=self, kernel_id=str(uuid.uuid4()), kernel_spec=self.kernel_spec
+        )
+
+
+class _Forked(LocalProvisioner):
+    """Forks the kernel, if it is an ipykernel of this very Python."""
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Start the kernel: forked, or as ever."""
+        if "ipykernel_launcher" not in cmd:
+            return await super().launch_kernel(cmd, **kwargs)
+        answer = WARM.tests().ask(
+            folder=kwargs.get("cwd") or os.getcwd(),
+            environment=dict(kwargs.get("env") or os.environ),
+            arguments=cmd[cmd.index("ipykernel_launcher") + 1 :],
+        )
+        process = _Process(answer["pid"])
+        self.process = cast(Any, process)
+        self.pid = self.pgid = cast(Any, process.pid)
+        return self.connection_info
+
+    async def send_signal(self, signum: int) -> None:
+        """Signal the kernel and its children, if it is still there: nobody keeps its number."""
+        if self.process is not None and self.process.poll() is None:
+            await super().send_signal(signum)
+
+
+class _Process:
+    """A process that is somebody else's child, as `LocalProvisioner` wants to see it."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._process: psutil.Process | None = None
+        with suppress(psutil.Error):
+            self._process = psutil.Process(pid)
+
+    def poll(self) -> int | None:
+        """None while it runs."""
+        return None if _runs(self._process) else 1
+
+    def wait(self) -> int:
+        """Wait for its end."""
+        if self._process is not None:
+            self._process.wait()
+        return 1
+
+    def send_signal(self, signum: int) -> None:
+        """Signal it."""
+        if self._process is not None:
+            with suppress(psutil.Error):
+                self._process.send_signal(signum)
+
+    def kill(self) -> None:
+        """Kill it."""
+        if self._process is not None:
+            with suppress(psutil.Error):
+                self._process.kill()
+
+    terminate = kill
+
+
+def _runs(process: psutil.Process | None) -> bool:
+    if process is None:
+        return False
+    with suppress(psutil.Error):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+# ---------------------------------------------------------------- the student's kernel
+
+
+class WarmSandbox(Sandbox):
+    """A sandbox made by bubblewrap, which a forked kernel enters."""
+
+    #: Set when this machine does not let a process enter a sandbox: then all start cold.
+    off: ClassVar[bool] = False
+
+    _started: tuple[Path, dict[Path, bytes]] | None = None
+
+    def _own_files(self, inside: Path, files: dict[Path, bytes]) -> dict[Path, bytes | Path]:
+        own = super()._own_files(inside, files)
+        if not self._cold:
+            # what bubblewrap starts only keeps the sandbox open
+            own[inside / "lib" / "nbwarden" / "boot.py"] = _HOLD
+        return own
+
+    @property
+    def _cold(self) -> bool:
+        return self.off or not self.wanted
+
+    def _start_inside(self, inside: Path, files: dict[Path, bytes]) -> None:
+        self._started = (inside, files)
+        super()._start_inside(inside, files)
+
+    async def _wait_until_up(self) -> None:
+        if not self._cold:
+            try:
+                await self._enter()
+            except (SandboxError, OSError, psutil.Error) as error:
+                self.log.warning("kernels start cold here: %s", error)
+                type(self).off = True
+                self._kill_all()
+                await self.wait()
+                assert self._started is not None
+                super()._start_inside(*self._started)
+        await super()._wait_until_up()
+
+    async def _enter(self) -> None:
+        """Have a kernel forked into the sandbox, and wait until it listens."""
+        assert self._started is not None
+        assert self._first is not None
+        inside, _ = self._started
+        deadline = time.monotonic() + 60
+        while not (held := self._first.children()):  # then all is mounted
+            if time.monotonic() > deadline or not _runs(self._first):
+                raise SandboxError(f"the sandbox did not start: {self._complaint()}")
+            await asyncio.sleep(0.002)
+        parts = self._environment(inside)
+        environment = {**dict(zip(parts[1::3], parts[2::3], strict=True)), "PWD": "/submission"}
+        filter_ = seccomp.program()
+        zygote = WARM.student(self._site_packages(), environment)
+        zygote.ask(
+            first=self._first.pid,
+            root=os.getuid() == 0,
+            filter=filter_.hex() if filter_ else "",
+            environment=environment,
+            boot=str(inside / "lib" / "nbwarden" / "boot.py"),
+            told=str(inside / "boot.json"),
+        )
+        while not (found := [p for p in self._first.children() if p not in held]):
+            if time.monotonic() > deadline or not _runs(self._first):
+                raise SandboxError("the forked kernel did not stay")
+            await asyncio.sleep(0.002)
+        self._kernel = found[0]
+        last = self.outside(str(inside / "s" / "k") + f"-{self._last_socket()}")
+        while not os.path.exists(last):
+            if time.monotonic() > deadline or not _runs(self._kernel):
+                raise SandboxError("the forked kernel ended")
+            await asyncio.sleep(0.002)
+
+    @staticmethod
+    def _last_socket() -> int:
+        return sandbox._KERNEL_SOCKETS.index("iopub_port") + 1
+
+    async def poll(self) -> int | None:
+        """None while the kernel runs: the sandbox would stay open without it."""
+        ended = await super().poll()
+        if ended is None and not self._cold and self._kernel and not _runs(self._kernel):
+            return 1
+        return ended

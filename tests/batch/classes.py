@@ -1,0 +1,146 @@
+"""Small classes on disk, with a configuration of their own, graded through the command line."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbgrader.api import Gradebook
+
+from tests.support import REPO
+from tests.warden.course import ASSIGNMENT, RIGHT, SmallCourse, answer_cell, given, graded_cell
+
+CONFIG = """
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import nbwarden
+
+c = get_config()
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+c.CourseDirectory.course_id = "small"
+c.CourseDirectory.root = str(Path(__file__).parent) if "__file__" in globals() else os.getcwd()
+c.Execute.timeout = 8
+nbwarden.enable(c)
+"""
+
+#: What students answer: right, wrong, nothing at all, an error, or something that is no notebook.
+ANSWERS: dict[str, dict[str, str]] = {
+    "right": RIGHT,
+    "wrong": {**RIGHT, "double": "def double(x):\n    return 3 * x"},
+    "blank": {},
+    "broken": {**RIGHT, "shift": "def shift(x):\n    return x +"},
+}
+
+
+class Class:
+    """A class of students who answer in the ways of `ANSWERS`, in turn.
+
+    `sites` of the course (its folder) is what `python -m nbwarden --course` gets.
+    """
+
+    def __init__(self, root: Path, students: int, *, tiny: bool = False, **lines: str) -> None:
+        cells = tiny_cells() if tiny else None
+        self.course = SmallCourse(root, cells)
+        self.root = root
+        extra = "".join(f"c.{name.replace('__', '.')} = {value}\n" for name, value in lines.items())
+        (root / "nbgrader_config.py").write_text(CONFIG + extra, encoding="utf-8")
+        (root / "gradebook.db").unlink()  # the command makes its own
+        kinds = list(ANSWERS.items())
+        self.students = [f"s{number:03d}" for number in range(students)]
+        for number, student in enumerate(self.students):
+            self.course.submit(kinds[number % len(kinds)][1], student=student)
+
+    def spoil(self, student: str) -> None:
+        """Make a submission unreadable."""
+        self.folder(student).joinpath("ps1.ipynb").write_text("{", encoding="utf-8")
+
+    def folder(self, student: str) -> Path:
+        """Where a student's submission lies."""
+        return self.root / "submitted" / student / ASSIGNMENT
+
+    def copy(self, root: Path) -> Class:
+        """The same class elsewhere."""
+        shutil.copytree(self.root, root, symlinks=True)
+        other = object.__new__(Class)
+        other.root, other.students, other.course = root, self.students, self.course
+        return other
+
+    def command(self, *options: str) -> list[str]:
+        """The command that grades this class."""
+        return [sys.executable, "-m", "nbwarden", "--course", str(self.root), *options]
+
+    def start(self, *options: str, **more: Any) -> subprocess.Popen[str]:
+        """Start grading, and go on."""
+        return subprocess.Popen(
+            self.command(*options),
+            cwd=REPO,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **more,
+        )
+
+    def grade(self, *options: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        """Grade, and wait for the end."""
+        return subprocess.run(
+            self.command(*options), cwd=REPO, capture_output=True, text=True, check=False, **more
+        )
+
+    def marks(self, db_url: str = "") -> dict[str, dict[str, tuple[Any, ...]]]:
+        """All that grading writes in the gradebook: by student, by cell."""
+        return marks(db_url or f"sqlite:///{self.root}/gradebook.db")
+
+    def is_finished(self) -> bool:
+        """Whether the gradebook remembers every submission as graded."""
+        with suppress(sqlite3.Error), sqlite3.connect(self.root / "gradebook.db") as book:
+            (count,) = book.execute("SELECT count(*) FROM nbwarden_graded").fetchone()
+            return bool(count == len(self.students))
+        return False
+
+    def outputs(self, student: str) -> list[Any]:
+        """What the cells of the autograded notebook put out."""
+        path = self.root / "autograded" / student / ASSIGNMENT / "ps1.ipynb"
+        return [cell.get("outputs") for cell in nbformat.read(path, as_version=4).cells]
+
+
+def marks(db_url: str, assignment: str = ASSIGNMENT) -> dict[str, dict[str, tuple[Any, ...]]]:
+    """All that grading writes in a gradebook: by student, by cell."""
+    found: dict[str, dict[str, tuple[Any, ...]]] = {}
+    with Gradebook(db_url, "small") as book:
+        for submission in book.find_assignment(assignment).submissions:
+            cells = found[submission.student.id] = {}
+            cells["(submission)"] = (submission.timestamp, submission.score, submission.max_score)
+            for notebook in submission.notebooks:
+                late = (notebook.late_submission_penalty, notebook.needs_manual_grade)
+                cells[f"({notebook.name})"] = late
+                for grade in notebook.grades:
+                    cells[grade.name] = (
+                        grade.auto_score,
+                        grade.manual_score,
+                        grade.extra_credit,
+                        grade.needs_manual_grade,
+                    )
+                for comment in notebook.comments:
+                    cells[f"{comment.name}: comment"] = (
+                        comment.auto_comment,
+                        comment.manual_comment,
+                    )
+    return found
+
+
+def tiny_cells() -> list[nbformat.NotebookNode]:
+    """An assignment that is graded in no time."""
+    return [
+        given("imports", "import helper"),
+        answer_cell("double", "def double(x):\n    return 2 * x"),
+        graded_cell("test-double", "assert double(3) == 6"),
+    ]

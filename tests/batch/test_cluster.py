@@ -1,0 +1,194 @@
+"""The same tasks on a Dask cluster, and a gradebook in PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.batch.classes import Class, marks
+from tests.support import REPO
+
+
+@pytest.fixture(scope="module")
+def handed_in(tmp_path_factory):
+    made = Class(tmp_path_factory.mktemp("class") / "course", 6, tiny=True)
+    made.spoil("s004")
+    return made
+
+
+@pytest.fixture(scope="module")
+def local(handed_in, tmp_path_factory):
+    made = handed_in.copy(tmp_path_factory.mktemp("local") / "course")
+    assert made.grade("--jobs", "2").returncode == 1
+    return made
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A scheduler and two worker processes on loopback: the address, and the workers."""
+    pytest.importorskip("distributed")
+    running = []
+
+    def start(*command):
+        log = tmp_path / f"log{len(running)}"
+        with log.open("w") as stream:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "distributed.cli." + command[0], *command[1:]],
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                cwd=REPO,
+                start_new_session=True,
+            )
+        running.append(process)
+        return process, log
+
+    def until(log, pattern, count=1):
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            found = re.findall(pattern, log.read_text())
+            if len(found) >= count:
+                return found[0]
+            time.sleep(0.1)
+        raise AssertionError(log.read_text())
+
+    _, log = start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+    address = until(log, r"Scheduler at: +(tcp://127.0.0.1:\d+)")
+    options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
+    workers = [
+        start("dask_worker", address, *options, "--local-directory", str(tmp_path))[0]
+        for _ in range(2)
+    ]
+    until(log, r"Register worker|Starting worker compute stream", 2)
+    yield address, workers
+    for process in running:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        process.wait()
+
+
+def test_a_cluster_gives_the_same_gradebook_though_a_worker_is_killed(
+    cluster, handed_in, local, tmp_path
+):
+    address, workers = cluster
+    made = handed_in.copy(tmp_path / "course")
+    running = made.start("--scheduler", address, "--json")
+    deadline = time.monotonic() + 90
+    while not list(made.root.glob("feedback/*")) and time.monotonic() < deadline:
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.05)
+    children = psutil.Process(workers[0].pid).children(recursive=True)
+    workers[0].kill()
+    printed, errors = running.communicate(timeout=120)
+    assert running.returncode == 1, errors
+    statuses = {o["student"]: o["status"] for o in json.loads(printed)["outcomes"]}
+    assert statuses.pop("s004") == "unreadable"
+    assert set(statuses.values()) == {"graded"}, "nothing is lost with a worker"
+    assert made.marks() == local.marks()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == [], "sandboxes end with their worker"
+
+
+def test_no_scheduler_is_a_clear_error(handed_in, tmp_path):
+    made = handed_in.copy(tmp_path / "course")
+    code = (
+        "import nbwarden.cluster as c\n"
+        "from nbwarden.command import main\n"
+        "c.PATIENCE = 2\n"
+        "raise SystemExit(main())"
+    )
+    command = [sys.executable, "-c", code, "--course", str(made.root)]
+    done = subprocess.run(
+        [*command, "--scheduler", "tcp://127.0.0.1:9"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPO,
+    )
+    assert done.returncode == 2
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@contextmanager
+def postgresql(folder):
+    """A PostgreSQL server of one's own, on a socket in `folder`; its URL."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    binaries = found[-1].parent if found else Path(shutil.which("initdb") or "/nowhere").parent
+    if not (binaries / "initdb").exists():
+        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+    pytest.importorskip("psycopg")
+    user: dict[str, object] = {}
+    if os.getuid() == 0:  # it refuses to run as root
+        user = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+        shutil.chown(folder, "nobody", "nogroup")
+        for parent in folder.parents:
+            if parent.stat().st_uid == 0 and parent != Path("/") and parent != Path("/tmp"):
+                parent.chmod(parent.stat().st_mode | 0o011)
+    data = folder / "data"
+
+    def call(*command):
+        subprocess.run(
+            [str(binaries / command[0]), *map(str, command[1:])],
+            check=True,
+            capture_output=True,
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin"},
+            **user,
+        )
+
+    call("initdb", "-D", data, "-U", "grader", "-A", "trust", "--no-sync", "-E", "UTF8")
+    options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
+    call("pg_ctl", "-D", data, "-o", options, "-w", "-l", folder / "log", "start")
+    try:
+        call("createdb", "-h", folder, "-U", "grader", "gradebook")
+        yield f"postgresql+psycopg://grader@/gradebook?host={folder}"
+    finally:
+        call("pg_ctl", "-D", data, "-m", "immediate", "stop")
+
+
+@pytest.fixture
+def short_path():
+    """A folder whose path is short enough for a socket."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="nbpg-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_the_gradebook_may_be_in_postgresql(handed_in, local, tmp_path, short_path):
+    with postgresql(short_path) as url:
+        made = handed_in.copy(tmp_path / "course")
+        with (made.root / "nbgrader_config.py").open("a") as stream:
+            stream.write(f"c.CourseDirectory.db_url = {url!r}\n")
+        done = made.grade("--jobs", "2")
+        assert done.returncode == 1, done.stderr
+        assert marks(url) == local.marks()
+        again = json.loads(made.grade("--json").stdout)
+        assert {o["status"] for o in again["outcomes"]} == {"unchanged", "unreadable"}
+        # and plain nbgrader, with the protection, goes on there
+        env = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        subprocess.run(
+            ["nbgrader", "autograde", "ps1", "--student", "s000", "--force"],
+            check=True,
+            cwd=made.root,
+            env=env,
+            capture_output=True,
+        )
+        assert marks(url) == local.marks()
+        assert not (made.root / "gradebook.db").exists()

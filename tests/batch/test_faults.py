@@ -1,0 +1,217 @@
+"""Whatever is killed, full or locked: a rerun finishes, and no mark is wrong, twice or lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.batch.classes import Class
+from tests.support import REPO
+from tests.warden.course import ASSIGNMENT
+
+KILLS = 20
+SEED = 20141215
+
+
+@pytest.fixture(scope="module")
+def handed_in(tmp_path_factory):
+    return Class(tmp_path_factory.mktemp("class") / "course", 8, tiny=True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(handed_in, tmp_path_factory):
+    made = handed_in.copy(tmp_path_factory.mktemp("undisturbed") / "course")
+    done = made.grade("--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def workers_of(coordinator):
+    """The worker processes: the children of the process that forks them, sessions of their own."""
+    with suppress(psutil.Error):
+        return [
+            process
+            for process in psutil.Process(coordinator.pid).children(recursive=True)
+            if os.getsid(process.pid) == process.pid
+            and process.ppid() != coordinator.pid
+            and "bwrap" not in process.name()
+        ]
+    return []
+
+
+def whole(root):
+    """Every folder of results is whole: a notebook that can be read, a page that has its end."""
+    for path in root.glob(f"autograded/*/{ASSIGNMENT}/ps1.ipynb"):
+        json.loads(path.read_text())
+    for path in root.glob(f"feedback/*/{ASSIGNMENT}/ps1.html"):
+        assert path.read_text().rstrip().endswith("</html>"), path
+
+
+def test_kills_at_random_points_lose_nothing_and_do_nothing_twice(
+    handed_in, undisturbed, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TMPDIR", tempfile.mkdtemp(prefix="nbk-", dir="/tmp"))
+    root = Path(os.environ["TMPDIR"])
+    disturbed = handed_in.copy(tmp_path / "course")
+    chance = random.Random(SEED)
+    killed = {"worker": 0, "coordinator": 0}
+    while sum(killed.values()) < KILLS:
+        # with --force there is always work left to be killed in; a run without it goes on
+        again = ["--force"] if disturbed.is_finished() else []
+        running = disturbed.start("--jobs", "2", *again)
+        while running.poll() is None and sum(killed.values()) < KILLS:
+            time.sleep(chance.uniform(0.05, 0.8))
+            workers = workers_of(running)
+            if not workers:
+                continue
+            if chance.random() < 0.25:
+                running.kill()
+                killed["coordinator"] += 1
+                break
+            with suppress(psutil.Error):
+                chance.choice(workers).kill()
+                killed["worker"] += 1
+        if sum(killed.values()) >= KILLS:
+            running.kill()
+        running.communicate()
+        whole(disturbed.root)
+    assert min(killed.values()) >= 2, killed
+
+    done = disturbed.grade("--jobs", "2", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert disturbed.marks() == undisturbed.marks()
+    whole(disturbed.root)
+    with sqlite3.connect(disturbed.root / "gradebook.db") as book:
+        for table in ("submitted_assignment", "nbwarden_graded"):
+            (count,) = book.execute(f"SELECT count(*) FROM {table}").fetchone()
+            assert count == len(disturbed.students), table
+    hidden = [p for p in disturbed.root.rglob(".*") if p.name != ".nbwarden.lock"]
+    assert hidden == []
+    assert [p.name for p in root.iterdir() if p.name.startswith("nbw-pool-")] == []
+    # and a second look finds nothing to do
+    again = json.loads(disturbed.grade("--json").stdout)
+    assert {o["status"] for o in again["outcomes"]} == {"unchanged"}
+
+
+def test_a_submission_whose_workers_always_die_is_reported_and_stops_nobody():
+    """The pool itself, with work that ends its worker."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(REPO)!r})
+from tests.batch import deadly
+from nbwarden.workers import LocalPool, Lost
+with LocalPool(deadly.work, 2) as pool:
+    results = dict(pool.run(["a", "die", "b", "die once {tempfile.mkdtemp()}", "c"]))
+print({{job.split()[0] + str(len(job.split())): str(r) for job, r in results.items()}})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPO
+    )
+    assert done.returncode == 0, done.stderr
+    found = eval(done.stdout)
+    assert found["a1"] == "done a"
+    assert found["c1"] == "done c"
+    assert "signal 9" in found["die1"]
+    assert found["die3"].startswith("done")
+
+
+def test_a_locked_gradebook_is_a_clear_error_and_changes_nothing(undisturbed, tmp_path):
+    locked = undisturbed.copy(tmp_path / "course")
+    before = locked.marks()
+    holder = sqlite3.connect(locked.root / "gradebook.db")
+    holder.execute("BEGIN EXCLUSIVE")
+    try:
+        done = locked.grade("--force")
+    finally:
+        holder.close()
+    assert done.returncode == 2
+    assert "is locked by another program" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert locked.marks() == before
+    assert locked.grade().returncode == 0
+
+
+def test_a_gradebook_locked_half_way_keeps_what_was_done(handed_in, undisturbed, tmp_path):
+    locked = handed_in.copy(tmp_path / "course")
+    running = locked.start("--jobs", "1")
+    deadline = time.monotonic() + 60
+    while not list(locked.root.glob("feedback/*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    holder = sqlite3.connect(locked.root / "gradebook.db", timeout=30)
+    holder.execute("BEGIN EXCLUSIVE")
+    _, errors = running.communicate(timeout=60)
+    holder.close()
+    assert running.returncode == 2
+    assert "is locked by another program" in errors
+    assert "run the same command again" in errors
+    assert locked.grade().returncode == 0
+    assert locked.marks() == undisturbed.marks()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system with little room; as root only."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1200k", "none", str(place)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_is_a_clear_error_and_leaves_nothing_half(handed_in, undisturbed, small_disk):
+    made = handed_in.copy(small_disk / "course")
+    done = made.grade("--jobs", "1")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "No space left" in done.stderr or "cannot grow" in done.stderr
+    whole(made.root)
+    subprocess.run(["mount", "-o", "remount,size=40m", str(small_disk)], check=True)
+    assert made.grade().returncode == 0
+    assert made.marks() == undisturbed.marks()
+
+
+def test_files_that_may_not_grow_are_a_clear_error(handed_in, undisturbed, tmp_path):
+    made = handed_in.copy(tmp_path / "course")
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, {2**30}))"
+    code = f"{limit}; from nbwarden.command import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", code, "--course", str(made.root), "--jobs", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "cannot grow" in done.stderr
+    assert not (made.root / "gradebook.db").exists()
+    assert made.grade().returncode == 0
+    assert made.marks() == undisturbed.marks()
+
+
+def test_ctrl_c_stops_at_once_and_says_how_to_go_on(handed_in, undisturbed, tmp_path):
+    made = handed_in.copy(tmp_path / "course")
+    running = made.start("--jobs", "2", start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(made.root.glob("feedback/*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(running.pid, signal.SIGINT)
+    _, errors = running.communicate(timeout=15)
+    assert running.returncode == 130
+    assert "the same command goes on" in errors
+    assert "Traceback" not in errors
+    assert made.grade().returncode == 0
+    assert made.marks() == undisturbed.marks()

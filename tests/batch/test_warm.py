@@ -1,0 +1,164 @@
+"""A kernel that starts warm is as alone, and as powerless, as one that starts cold."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.batch.classes import Class, marks
+from tests.support import REPO
+from tests.warden.course import ASSIGNMENT, RIGHT
+
+#: What a student's cell can find out about where it runs.
+LOOK = r"""
+import json, os, re, resource, socket, sys
+def read(path):
+    try:
+        return open(path).read()
+    except OSError as error:
+        return type(error).__name__
+def attempt(call):
+    try:
+        call()
+        return "done"
+    except Exception as error:
+        return type(error).__name__
+status = dict(line.split(":\t", 1) for line in read("/proc/self/status").splitlines())
+facts = {name: status[name].split() for name in
+         ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Groups",
+          "Umask")}
+facts["uids are one"] = len(set(status["Uid"].split())) == 1
+facts["root"] = os.getuid() == 0
+facts["limits"] = {n: resource.getrlimit(getattr(resource, n)) for n in dir(resource)
+                   if n.startswith("RLIMIT_")}
+facts["environment"] = dict(os.environ)
+facts["folders"] = {path: attempt(lambda: os.listdir(path)) == "done" and sorted(os.listdir(path))
+                    for path in ("/", "/tmp", "/run", "/run/nbwarden", "/home", "/root", "/etc")}
+facts["folder"] = os.getcwd()
+facts["path"] = [p for p in sys.path if "site-packages" not in p]
+facts["mounts"] = sorted(line.split()[1] + " " + line.split()[3].split(",")[0]
+                         for line in read("/proc/mounts").splitlines())
+facts["pids"] = len([p for p in os.listdir("/proc") if p.isdigit()])
+facts["handles"] = sorted({re.sub(r"\d+", "", os.readlink(f"/proc/self/fd/{n}"))
+                           for n in os.listdir("/proc/self/fd")
+                           if os.path.islink(f"/proc/self/fd/{n}")} - {"/proc//fd"})
+facts["network"] = sorted(name for _, name in socket.if_nameindex())
+facts["attempts"] = {
+    "kill": attempt(lambda: os.kill(1, 9)),
+    "raw": attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW)),
+    "root": attempt(lambda: os.setuid(0)),
+    "chroot": attempt(lambda: os.chroot("/")),
+    "write": attempt(lambda: open("/usr/x", "w")),
+    "hostname": attempt(lambda: socket.sethostname("x")),
+    "dlnorm": attempt(lambda: __import__("dlnorm")),
+    "nbgrader": attempt(lambda: __import__("nbwarden.canonical")),
+}
+facts["hostname"] = socket.gethostname()
+facts["debugger"] = "debugpy" in sys.modules and sys.modules["debugpy"] is None
+facts["modules with files elsewhere"] = sorted(
+    name for name, module in list(sys.modules.items())
+    if (getattr(module, "__file__", None) or "").startswith(("/work", "/home"))
+    and "site-packages" not in module.__file__)
+print("FACTS" + json.dumps(facts, sort_keys=True))
+print("DRAWN", __import__("random").random(), __import__("numpy").random.random())
+"""
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """The same three submissions, graded cold by plain nbgrader and warm by a batch."""
+    place = tmp_path_factory.mktemp("warm")
+    cold = Class(place / "cold", 3)
+    for student in cold.students:
+        cold.course.submit({**RIGHT, "shift": RIGHT["shift"] + "\n" + LOOK}, student=student)
+    warm = cold.copy(place / "warm")
+    env = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
+    for step in ("generate_assignment", "autograde"):
+        subprocess.run(
+            ["nbgrader", step, ASSIGNMENT, "--force"],
+            cwd=cold.root,
+            env=env,
+            check=True,
+            capture_output=True,
+        )
+    done = warm.grade("--jobs", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return cold, warm
+
+
+def told(made, student, word):
+    for outputs in made.outputs(student):
+        for output in outputs or ():
+            for line in str(output.get("text", "")).splitlines():
+                if line.startswith(word):
+                    return line.removeprefix(word)
+    raise AssertionError(f"{student} printed no {word}: {made.outputs(student)}")
+
+
+def test_a_warm_kernel_sees_and_may_what_a_cold_one_does(graded):
+    cold, warm = (json.loads(told(made, "s001", "FACTS")) for made in graded)
+    cold_path, warm_path = cold.pop("path"), warm.pop("path")
+    # a sandbox whose kernel came from elsewhere has one process more, which only sleeps
+    assert warm.pop("pids") <= cold.pop("pids") + 1
+    # the file for bubblewrap's own errors is not among what a forked kernel has open
+    assert any(name.endswith("# (deleted)") for name in cold["handles"])
+    assert not any("deleted" in name for name in warm["handles"]), "it started cold"
+    assert set(warm.pop("handles")) <= set(cold.pop("handles"))
+    # not a right more; some that cold kernels cannot use are not even there
+    for rights in ("CapBnd", "CapInh"):
+        mine, theirs = (int(facts.pop(rights)[0], 16) for facts in (warm, cold))
+        assert mine & ~theirs == 0
+    cold["environment"].pop("PYDEVD_USE_FRAME_EVAL", None)  # of the debugger, left out when warm
+    assert warm.pop("environment") == cold.pop("environment")
+    assert warm == cold
+    assert cold["Seccomp"] == ["2"]
+    assert cold["NoNewPrivs"] == ["1"]
+    assert warm_path == cold_path
+
+
+def test_no_two_kernels_draw_the_same_numbers(graded):
+    _, warm = graded
+    drawn = {told(warm, student, "DRAWN") for student in warm.students}
+    assert len(drawn) == len(warm.students)
+
+
+def test_warm_and_cold_give_the_same_marks(graded):
+    cold, warm = graded
+    assert warm.marks() == marks(f"sqlite:///{cold.root}/gradebook.db")
+    assert warm.marks()["s000"]["test-shift"][0] == 2
+
+
+def test_where_no_sandbox_can_be_entered_kernels_start_cold(tmp_path):
+    """An error in the fork is not the student's loss."""
+    made = Class(tmp_path / "course", 1, tiny=True)
+    code = (
+        "import sys\n"
+        "from nbwarden import warm\n"
+        "from nbwarden.batch import Course, grade_job\n"
+        "from nbwarden.command import load\n"
+        "from pathlib import Path\n"
+        "warm.Zygote.ask_ = warm.Zygote.ask\n"
+        "def ask(self, **request):\n"
+        "    if 'first' in request: request['first'] = 2**22\n"
+        "    return self.ask_(**request)\n"
+        "warm.Zygote.ask = ask\n"
+        "class Here:\n"
+        "    def run(self, jobs):\n"
+        "        for job in jobs: yield job, grade_job(job)\n"
+        "config = load(Path(sys.argv[1]))\n"
+        "config.CourseDirectory.root = sys.argv[1]\n"
+        "print([o.status for o in Course(config).grade(['ps1'], Here())], warm.WarmSandbox.off)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(made.root)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPO,
+    )
+    assert done.stdout.strip() == "['graded'] True", done.stderr
+    assert made.marks()["s000"]["test-double"][0] == 2

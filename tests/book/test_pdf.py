@@ -1,0 +1,33 @@
+"""The book on paper: one PDF, with an outline and with every answer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pypdf import PdfReader
+
+from book import pdf
+from tests.book.test_site import of_toc
+from tests.support import REPO, run
+
+
+def test_all_pages_of_the_book_are_printed():
+    assert list(pdf.pages()) == of_toc()
+
+
+def test_pages_become_one_pdf_with_an_outline_and_open_folds(site: Path, tmp_path: Path):
+    out = tmp_path / "book.pdf"
+    done = run(sys.executable, REPO / "book" / "pdf.py", "dropout", "bibliography", "--out", out)
+    reader = PdfReader(out)
+    assert f"{out}: {len(reader.pages)} pages" in done.stdout
+    assert [item.title for item in reader.outline] == ["Dropout", "Bibliography"]
+    text = "\n".join(page.extract_text() for page in reader.pages)
+    assert "Three on average while training" in text  # a folded answer
+    assert "Search this book" not in text
+
+
+def test_an_unknown_page_is_answered_with_those_there_are(site: Path):
+    done = run(sys.executable, REPO / "book" / "pdf.py", "nope", ok=False)
+    assert done.returncode == 2
+    assert "no page nope; there are: index, how-to-use" in done.stderr

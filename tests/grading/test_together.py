@@ -1,0 +1,58 @@
+"""The problem set `together`: its data file, and its mark between two kinds of network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dlnorm.grading import release
+from dlnorm.grading.exercises import together
+from dlnorm.grading.misconceptions import together as wrong
+from dlnorm.grading.student import checker
+
+
+def accuracy(train, seed):
+    case = together._digits(np.random.default_rng(seed))[0]
+    rng = np.random.default_rng(case["seed"])
+    model = train(checker.pixels(case["images"]), case["y"], rng)
+    return (together._predict(checker.pixels(case["tested"]), model) == case["y_tested"]).mean()
+
+
+def test_the_digits_travel_whole_and_reproducibly(tmp_path):
+    first, second = (release._archive(together._digits_file()) for _ in range(2))
+    assert first == second
+    (tmp_path / "digits.npz").write_bytes(first)
+    with np.load(tmp_path / "digits.npz", allow_pickle=False) as stored:
+        images, classes = stored["images"], stored["classes"]
+        assert "UCI" in str(stored["about"])
+    assert images.dtype == classes.dtype == np.uint8
+    assert images.shape == (1797, 8, 8)
+    assert images.max() == 16
+    assert np.array_equal(np.unique(classes), np.arange(10))
+
+
+@pytest.mark.parametrize("key", ["images", "classes", "about"])
+def test_another_data_file_is_noticed(tmp_path, key):
+    one, other = together._digits_file(), together._digits_file()
+    other[key] = other[key][::-1] if other[key].ndim else np.array("something else")
+    for name, content in (("one", one), ("other", other), ("again", one)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "digits.npz").write_bytes(release._archive(content))
+    assert release.same_release(tmp_path / "one", tmp_path / "again") == []
+    assert release.same_release(tmp_path / "one", tmp_path / "other") == [
+        "digits.npz: other stored cases"
+    ]
+
+
+def test_training_and_test_images_are_different_ones():
+    case = together._digits(np.random.default_rng(0))[0]
+    trained = {image.tobytes() for image in case["images"].reshape(-1, 64)}
+    assert len(trained & {image.tobytes() for image in case["tested"]}) <= 5  # true look-alikes
+
+
+def test_the_mark_lies_far_below_group_norm_and_far_above_batch_norm():
+    """Six standard deviations from the mean of the reference: a false alarm in 1e9 checks."""
+    right = [accuracy(together._train, seed) for seed in range(20)]
+    assert np.mean(right) - 6 * np.std(right, ddof=1) > checker.MARK
+    missed = [accuracy(wrong.trained_with_batch_norm.function, seed) for seed in range(10)]
+    assert max(missed) < checker.MARK - 0.1

