@@ -1,7 +1,8 @@
 """What a student gets to see: no script, no hidden test.
 
 `SafeOutput` runs when a submission is graded, so that formgrader's pages are as safe as the
-feedback; `HideTests` runs when feedback is written; `markdown_to_html` is the filter for all text.
+feedback; `HideTests` runs when feedback is written; `markdown_to_html` is the filter for all text;
+`FeedbackPage` makes the page.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Any
 
 import bleach  # type: ignore[import-untyped]
 from bleach.css_sanitizer import CSSSanitizer  # type: ignore[import-untyped]
-from jinja2 import pass_context
+from jinja2 import BytecodeCache, Environment, pass_context
+from jinja2.bccache import Bucket
+from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbgrader import utils
@@ -172,3 +175,32 @@ def _without_source(traceback: list[str], visible: set[str]) -> list[str]:
         else:
             kept.append(part)
     return kept
+
+
+class _Compiled(BytecodeCache):
+    """Compiled templates, for as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Fill in a template that was compiled before; jinja looks whether it has changed."""
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep a template that has been compiled."""
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Compiled()
+
+
+class FeedbackPage(HTMLExporter):
+    """nbconvert's page, but its templates are compiled once a process and not once a student."""
+
+    def _create_environment(self) -> Environment:
+        environment: Environment
+        environment = super()._create_environment()  # type: ignore[no-untyped-call]
+        environment.bytecode_cache = _COMPILED
+        return environment

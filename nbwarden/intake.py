@@ -16,6 +16,8 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -215,20 +217,14 @@ class Intake(NotebookExporter):
             )
         course = converter.coursedir
         folder = Path(course.format_path(course.source_directory, ".", told["assignment"]))
-        source = self._source_notebook(folder / f"{told['notebook']}.ipynb")
+        source = source_notebook(folder / f"{told['notebook']}.ipynb")
         resources["nbwarden"] = {
             "files": {
                 path.as_posix(): str((folder / path).resolve())
                 for path in self._source_files(converter, told["assignment"])
             },
-            "imports": canonical.imports_of(source.cells) if source else [],
-            "answers": sorted(
-                canonical.names_bound(
-                    cell
-                    for cell in (source.cells if source else [])
-                    if cell.cell_type == "code" and not utils.is_locked(cell)
-                )
-            ),
+            "imports": list(source.imports),
+            "answers": list(source.answers),
         }
         return super().from_filename(filename, resources=resources, **kwargs)
 
@@ -237,8 +233,7 @@ class Intake(NotebookExporter):
         converter: Any = self.parent
         course = converter.coursedir
         folder = Path(course.format_path(course.source_directory, ".", told["assignment"]))
-        source = self._source_notebook(folder / path.name)
-        order = [_grade_id(cell) for cell in source.cells] if source else []
+        order = list(source_notebook(folder / path.name).order)
         with Gradebook(told["db_url"], course.course_id) as gradebook:
             kept = gradebook.find_notebook(told["notebook"], told["assignment"])
             known = canonical.known_cells(kept, order, self._released)
@@ -263,17 +258,42 @@ class Intake(NotebookExporter):
             self.log.warning("%s, %s: %s", told["student"], told["assignment"], note)
         return canonical.notebook(cells, notes, kernelspec, unreadable)
 
-    @staticmethod
-    def _source_notebook(path: Path) -> Any:
-        """The instructor's notebook; None if it is not on this machine."""
-        try:
-            return nbformat.read(path, as_version=4)
-        except (OSError, ValueError):
-            return None
-
     def _released(self, source: str) -> str:
         """A source without hidden tests and mark scheme."""
         return released(source, self)
+
+
+@dataclass(frozen=True)
+class SourceNotebook:
+    """What grading asks of an instructor's notebook.
+
+    `order` are the grade_ids as they come, `imports` the statements that import what tests may
+    need, `answers` the names that students' cells define in the solution.
+    """
+
+    order: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+
+
+def source_notebook(path: Path) -> SourceNotebook:
+    """An instructor's notebook, read once for all students; empty if it is not on this machine."""
+    try:
+        found = path.stat()
+        return _source_notebook(path, found.st_mtime_ns, found.st_size)
+    except (OSError, ValueError):
+        return SourceNotebook()
+
+
+@cache
+def _source_notebook(path: Path, changed: int, size: int) -> SourceNotebook:
+    cells = nbformat.read(path, as_version=4).cells
+    to_write = [c for c in cells if c.cell_type == "code" and not utils.is_locked(c)]
+    return SourceNotebook(
+        tuple(map(_grade_id, cells)),
+        tuple(canonical.imports_of(cells)),
+        tuple(sorted(canonical.names_bound(to_write))),
+    )
 
 
 def released(source: str, parent: Any) -> str:

@@ -31,6 +31,7 @@ from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Bool, Integer, List, Unicode
 
 from nbwarden import seccomp
+from nbwarden.client import PromptClient
 
 #: Set to 1, it switches the sandbox off, as `c.Sandbox.enabled = False` does.
 NO_SANDBOX = "NBWARDEN_NO_SANDBOX"
@@ -539,6 +540,7 @@ class SandboxedKernelManager(AsyncKernelManager):
         self.transport = "ipc"  # the sandbox has no network
         self.transport_encryption = "disabled"  # nobody else sees these sockets
         self.shutdown_wait_time = 0.5
+        self.client_factory = PromptClient
         self.provisioner = self.sandbox = Sandbox(parent=self, folder=folder)
         self._contexts: list[zmq.asyncio.Context] = []
 

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def enable(c: Any) -> None:
-    """Make `nbgrader autograde`, its API and formgrader grade safely.
+    """Make `nbgrader autograde`, its API and formgrader grade safely, and `zip_collect` unpack so.
 
     Parameters
     ----------
@@ -16,6 +16,8 @@ def enable(c: Any) -> None:
             import nbwarden
             nbwarden.enable(get_config())
     """
+    c.ZipCollectApp.extractor_plugin = "nbwarden.archive.SafeExtractor"
+    c.ZipCollectApp.collector_plugin = "nbwarden.archive.SafeCollector"
     c.Autograde.exporter_class = "nbwarden.intake.Intake"
     # the notebook is rebuilt from the gradebook's cells; there is nothing left to overwrite
     c.Autograde.sanitize_preprocessors = ["nbgrader.preprocessors.CheckCellMetadata"]
@@ -29,6 +31,7 @@ def enable(c: Any) -> None:
         "nbgrader.preprocessors.AssignLatePenalties",
         "nbgrader.preprocessors.CheckCellMetadata",
     ]
+    c.GenerateFeedback.exporter_class = "nbwarden.feedback.FeedbackPage"
     c.GenerateFeedback.preprocessors = [
         "nbgrader.preprocessors.GetGrades",
         "nbwarden.feedback.HideTests",

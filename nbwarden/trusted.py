@@ -28,6 +28,7 @@ from nbgrader.preprocessors import Execute
 from traitlets import Float, Integer
 
 from nbwarden.canonical import names_bound
+from nbwarden.client import PromptClient
 from nbwarden.sandbox import SandboxedKernelManager, SandboxError
 
 #: Where calls go through; these frames are left out of what a student sees.
@@ -308,6 +309,7 @@ class TrustedKernel:
         manager = execute.km = execute.create_kernel_manager()
         manager.transport, manager.ip = "ipc", str(self.folder / ".kernel")
         manager.transport_encryption = "disabled"  # the folder is this user's only
+        manager.client_factory = PromptClient
         # figures of given cells are drawn on the student's side
         env = {**os.environ, "MPLBACKEND": "agg"}
         await execute.async_start_new_kernel(cwd=str(self.folder), env=env)
