@@ -19,6 +19,16 @@ REPORTS = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How thoroughly the grader is tried: `pytest tests/grading --seeds 50` takes a while."""
+    parser.addoption(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="try every right answer and every known mistake with N seeds, not with a few",
+    )
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Write the tables of those tests that make one, if they have run."""
     reports = [r for kind in ("passed", "failed") for r in terminalreporter.getreports(kind)]

@@ -35,6 +35,8 @@ class Misconception:
     function: Callable[..., Any]
     replaces: str
     section: str
+    #: Whether the columns of what it gives have the free signs of eigenvectors.
+    up_to_sign: bool = False
 
     @property
     def name(self) -> str:
@@ -65,6 +67,9 @@ class Check:
         What a passed check has shown, printed after ✓.
     section : str
         Where to reread if the mistake is unknown; a label of `sections`.
+    nudges : int
+        How many times the arguments are nudged to find out what of a mistake is rounding noise.
+        Where eigenvalues that should be 0 are divided by, two are not enough to tell for sure.
     """
 
     name: str
@@ -73,6 +78,7 @@ class Check:
     cases: Callable[[np.random.Generator], list[Args]]
     says: str
     section: str
+    nudges: int = 2
 
     @property
     def lines(self) -> list[str]:
@@ -135,7 +141,7 @@ class ProblemSet:
             "section": section(check.section),
             "cases": cases,
             "hints": {
-                m.name: {"hint": m.hint, "section": section(m.section)}
+                m.name: {"hint": m.hint, "section": section(m.section), "up_to_sign": m.up_to_sign}
                 for m in wrong
                 if m.name in seen
             },
@@ -146,7 +152,8 @@ class ProblemSet:
         """The cases, each with the expected outcome and that of every mistake that shows in it.
 
         Where what a mistake gives is nothing but rounding noise (a division by an eigenvalue that
-        should be 0, say), None stands for its outcome: another machine would not repeat it.
+        should be 0, say), None stands for its outcome: another machine would not repeat it, and
+        neither would a student who computes the same in another order.
         """
         reference = {f: self.reference[f] for f in check.functions}
         cases = []
@@ -156,26 +163,44 @@ class ProblemSet:
             for misconception in wrong:
                 tried = {**reference, misconception.replaces: misconception.function}
                 ran = checker.run(what, tried, args)
-                if not _is_settled(what, tried, case, ran):
+                shows = checker.difference(what, case, ran, brief=True)
+                as_compared = checker.without_signs if misconception.up_to_sign else _as_it_is
+                if not _is_settled(what, tried, case, as_compared(ran), as_compared, check.nudges):
                     case["variants"][misconception.name] = None
-                elif checker.difference(what, case, ran, brief=True):
-                    case["variants"][misconception.name] = _stored(ran)
+                elif shows:
+                    case["variants"][misconception.name] = _stored(as_compared(ran))
             cases.append(case)
         return cases
 
 
-def _is_settled(what: Spec, functions: Functions, case: Spec, ran: Spec) -> bool:
-    """Whether an outcome stays what it is if the last digits of the arguments change."""
+def _as_it_is(outcome: Spec) -> Spec:
+    return outcome
+
+
+def _is_settled(
+    what: Spec,
+    functions: Functions,
+    case: Spec,
+    ran: Spec,
+    as_compared: Callable[[Spec], Spec],
+    nudges: int,
+) -> bool:
+    """Whether an outcome stays what it is if the last digits of the arguments change.
+
+    It has to stay within a hundredth of what a check lets pass. So there is room for the rounding
+    of another machine, and of the student's own way to compute the same.
+    """
     if any(isinstance(value, dict) for value in ran["values"].values()):
         return True  # words
     as_ran = {"args": case["args"], "expected": _stored(ran), "right": case["expected"]}
-    nudges = (np.random.Generator(np.random.PCG64(seed)) for seed in range(2))
-    return not any(
-        checker.difference(
-            what, as_ran, checker.run(what, functions, _nudged(case["args"], rng)), brief=True
+    closely = {name: tolerance / 100 for name, tolerance in checker.TOLERANCE.items()}
+    generators = (np.random.Generator(np.random.PCG64(seed)) for seed in range(nudges))
+    with mock.patch.dict(checker.TOLERANCE, closely):
+        again = (
+            as_compared(checker.run(what, functions, _nudged(case["args"], rng)))
+            for rng in generators
         )
-        for rng in nudges
-    )
+        return not any(checker.difference(what, as_ran, other, brief=True) for other in again)
 
 
 def _nudged(value: Any, rng: np.random.Generator) -> Any:
@@ -210,9 +235,15 @@ def _repeatable(seed: int) -> Iterator[None]:
         np.random.set_state(state)
 
 
-def misconception(replaces: str, section: str) -> Callable[[Callable[..., Any]], Misconception]:
-    """Decorate a wrong function: which right one it stands for, and where to reread."""
-    return lambda function: Misconception(function, replaces, section)
+def misconception(
+    replaces: str, section: str, *, up_to_sign: bool = False
+) -> Callable[[Callable[..., Any]], Misconception]:
+    """Decorate a wrong function: which right one it stands for, and where to reread.
+
+    `up_to_sign` says that the signs of its columns are those of eigenvectors, which are free: its
+    results are then recognized whatever their signs.
+    """
+    return lambda function: Misconception(function, replaces, section, up_to_sign)
 
 
 def section(label: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import os
 import re
@@ -14,7 +15,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from dlnorm.grading import PROBLEM_SETS, release
+from dlnorm.grading import PROBLEM_SETS, exercise, release
 from dlnorm.grading.student import checker
 
 SECTION = {"chapter": "A chapter", "title": "A section", "url": "https://example.org/x"}
@@ -322,6 +323,108 @@ def test_a_finite_result_is_not_that_of_a_mistake_that_gives_nan():
     assert checker.judge(judged, [lambda x: 2 * x + 5 * (x == 0)])["misconception"] is None
     # infinite is not NaN
     assert checker.judge(judged, [lambda x: 2 * x + 1 / (x != 0) - 1])["misconception"] is None
+
+
+ZCA = PROBLEM_SETS["foundations"]
+
+
+@pytest.mark.parametrize("seed", [0, 1, release.STORED_SEED])
+def test_a_mistake_that_divides_by_what_should_be_0_is_named_by_its_other_cases(seed):
+    """There it gives noise, another one for everybody, and whatever comes out will do."""
+
+    def by_singular_values(x, eps):
+        centered = (x - x.mean(axis=0)).astype(np.float64)
+        sides, sizes, axes = np.linalg.svd(centered, full_matrices=False)
+        with np.errstate(all="ignore"):
+            out = sides * sizes / (sizes / np.sqrt(len(x))) @ axes
+        return out.astype(x.dtype), None
+
+    judged = ZCA.spec("zca_whiten_forward", seed)
+    stored = [case["variants"].get("zca_eps_omitted") for case in judged["cases"]]
+    assert stored[0] is not None
+    assert None in stored[1:]
+    found = checker.judge(judged, [by_singular_values])
+    assert found["misconception"] == "zca_eps_omitted", found["message"]
+    assert checker.OPENING["all"] in found["message"]
+
+
+def test_noise_alone_names_no_mistake():
+    judged = two_cases(lambda x: 3 * x)
+    judged["cases"][0]["variants"]["wrong"] = None
+    assert checker.judge(judged, [lambda x: 3 * x])["misconception"] == "wrong"
+    # in the case that is left it is right, or wrong in another way
+    assert checker.judge(judged, [lambda x: (2 + (x.ndim == 2)) * x])["misconception"] is None
+    assert checker.judge(judged, [lambda x: 4 * x])["misconception"] is None
+    judged["cases"][1]["variants"]["wrong"] = None
+    assert checker.judge(judged, [lambda x: 3 * x])["misconception"] is None
+
+
+@pytest.mark.parametrize("check", ["pca_whiten", "zca_whiten_forward", "zca_whiten_backward"])
+def test_inputs_off_by_rounding_store_the_same(check, tmp_path, monkeypatch):
+    """Another machine computes the cases with other last digits."""
+    asked = ZCA.check(check)
+    stored = [release.pack([ZCA.spec(check, 7)])]
+    for seed in range(3):
+        rng = np.random.Generator(np.random.PCG64(1000 + seed))
+
+        def nudged(cases, asked=asked, rng=rng):
+            return [exercise._nudged(args, rng) for args in asked.cases(cases)]
+
+        other = dataclasses.replace(
+            ZCA, checks=tuple(dataclasses.replace(c, cases=nudged) for c in [asked])
+        )
+        stored.append(release.pack([other.spec(check, 7)]))
+    for name, content in zip("abcd", stored, strict=True):
+        (tmp_path / f"{name}.npz").write_bytes(content)
+    for name in "bcd":
+        assert release._same_arrays(tmp_path / "a.npz", tmp_path / f"{name}.npz")
+
+
+def test_a_mistake_is_compared_by_the_scale_of_what_is_right_too():
+    """Where a mistake gives 0 and rounding, other rounding is the same; another number is not."""
+    judged = two_cases(lambda x: 1e-17 * x)
+    assert checker.judge(judged, [lambda x: -3e-16 * x])["misconception"] == "wrong"
+    assert checker.judge(judged, [lambda x: 1e-3 * x])["misconception"] is None
+    # and a mistake with large numbers does not swallow what is right, or nearly so
+    judged = two_cases(lambda x: 1e9 * x)
+    assert checker.judge(judged, [lambda x: 1e9 * x + 1])["misconception"] == "wrong"
+    assert checker.judge(judged, [lambda x: 2.1 * x])["misconception"] is None
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1, 1, 1), (-1, 1, -1, 1, -1), (-1, -1, 1, 1, 1)])
+def test_a_whitening_that_is_not_rotated_back_is_named_whatever_its_signs(signs):
+    """Signs of eigenvectors are free, and an SVD gives others than `eigh`."""
+
+    def pca(x, eps):
+        centered = (x - x.mean(axis=0)).astype(np.float64)
+        eigenvalues, axes = np.linalg.eigh(centered.T @ centered / len(x))
+        axes, eigenvalues = axes[:, ::-1] * signs[: len(axes)], eigenvalues[::-1]
+        return (centered @ axes / np.sqrt(eigenvalues + eps)).astype(x.dtype), None
+
+    found = checker.judge(ZCA.spec("zca_whiten_forward", 0), [pca])
+    assert found["misconception"] == "not_rotated_back", found["message"]
+
+
+@pytest.mark.parametrize(("name", "axis"), [("batchnorm", 0), ("layernorm-groupnorm", 1)])
+def test_digits_that_cancel_are_named_in_whatever_order_they_do(name, axis):
+    """E[x^2] - E[x]^2 in float32 gives noise, which depends on how the sums are taken."""
+
+    def forward(x, gamma, beta, param):
+        mean = np.cumsum(x, axis=axis).take([-1], axis) / np.float32(x.shape[axis])
+        squares = np.cumsum(x * x, axis=axis).take([-1], axis) / np.float32(x.shape[axis])
+        var = np.maximum(squares - (mean * mean).astype(x.dtype), 0)
+        root = np.sqrt(var + np.asarray(param.get("eps", 1e-5), x.dtype))
+        return (gamma * (x - mean) / root + beta).astype(x.dtype), None
+
+    check = {0: "batchnorm_forward.train", 1: "layernorm_forward"}[axis]
+    judged = PROBLEM_SETS[name].spec(check, 1)
+    message = checker.judge(judged, [forward])["message"]
+    assert "nearly equal numbers" in " ".join(message.split()), message
+
+
+def test_a_wrong_shape_explains_itself():
+    text = message(lambda x: 2 * x.T, expected=DOUBLE)
+    assert "None of the mistakes" not in text
 
 
 def test_the_same_words_are_called_less_than_the_same_numbers():

@@ -222,6 +222,9 @@ def _zca_gradients(rng: Rng) -> list[Args]:
 
 # ---------------------------------------------------------------- checks
 
+#: Two directions without variance give NaN or not by chance; one nudge in ten shows that.
+_NUDGES = 40
+
 _CHECKS = (
     Check(
         name="central_difference",
@@ -329,6 +332,7 @@ _CHECKS = (
         cases=_pca_clouds,
         says="white along the axes of the cloud, up to the signs",
         section="white-pca",
+        nudges=_NUDGES,
     ),
     Check(
         name="zca_whiten_forward",
@@ -337,6 +341,7 @@ _CHECKS = (
         cases=_zca_clouds,
         says="white, and column j still means feature j",
         section="white-zca",
+        nudges=_NUDGES,
     ),
     # `out` is compared first: if the forward pass is wrong, nothing else is to blame.
     Check(
@@ -349,6 +354,7 @@ _CHECKS = (
         cases=_zca_gradients,
         says="dx is right, even where eigenvalues coincide",
         section="white-backward",
+        nudges=_NUDGES,
     ),
 )
 

@@ -154,6 +154,15 @@ def divided_by_variance(x, gamma, beta, bn_param):
     return _forward(x, gamma, beta, bn_param, std=lambda var, eps: var + eps)
 
 
+@misconception("batchnorm_forward", section="bn-algorithm")
+def root_of_the_deviation(x, gamma, beta, bn_param):
+    """It looks as if the root is taken twice: once on the way to a standard deviation, and once
+    more when you divide. Under the root of the formula stands a variance. Which of the two did
+    you compute, or remember?
+    """
+    return _forward(x, gamma, beta, bn_param, std=lambda var, eps: np.sqrt(np.sqrt(var) + eps))
+
+
 @misconception("batchnorm_forward", section="bn-biased")
 def unbiased_variance(x, gamma, beta, bn_param):
     """It looks as if your batch variance divides by one less than the number of samples. Then
@@ -929,6 +938,40 @@ def closed_means_over_rows(dout, cache):
     along_mean = d.mean(axis=1, keepdims=True)
     along_x_hat = (d * x_hat).mean(axis=1, keepdims=True)
     return _closed_dx(dout, cache, (d - along_mean - x_hat * along_x_hat) / std)
+
+
+@misconception("batchnorm_backward", section="bn-axes")
+def closed_means_over_the_table(dout, cache):
+    """It looks as if each mean in dx is one number, taken over the whole table. The statistics of
+    the forward pass were one a column; the means on the way back belong to them. Did you say
+    along which axis to average?
+    """
+    x_hat, std, _, _ = _parts(cache)
+    d = cache.gamma * dout
+    return _closed_dx(dout, cache, (d - d.mean() - x_hat * (d * x_hat).mean()) / std)
+
+
+@misconception("batchnorm_backward", section="bn-axes")
+def closed_sums_over_the_table(dout, cache):
+    """It looks as if each sum in dx is one number, taken over the whole table, and then divided by
+    the number of samples. The statistics of the forward pass were one a column. Did you say
+    along which axis to sum?
+    """
+    x_hat, std, n, _ = _parts(cache)
+    d = cache.gamma * dout
+    return _closed_dx(dout, cache, (d - d.sum() / n - x_hat * (d * x_hat).sum() / n) / std)
+
+
+@misconception("batchnorm_backward", section="bn-in-code")
+def closed_gamma_and_deviation_exchanged(dout, cache):
+    """It looks as if gamma and the standard deviation have changed places in dx. Perhaps the cache
+    is unpacked in another order than it was packed in. Give each part of it a name in one place
+    only.
+    """
+    x_hat, std, n, _ = _parts(cache)
+    d = std * dout
+    along = x_hat * (d * x_hat).sum(axis=0) / n
+    return _closed_dx(dout, cache, (d - d.sum(axis=0) / n - along) / cache.gamma)
 
 
 @misconception("batchnorm_backward", section="bn-closed")

@@ -379,6 +379,17 @@ def fresh_mask(dout, cache):
 
 
 @misconception("dropout_backward", section="dropout-backward-pass")
+def backward_mask_turned_around(dout, cache):
+    """The gradient passes exactly where the forward pass dropped, and stops where it kept. It looks
+    as if a comparison stands the other way around in the backward pass, or the mask marks what
+    is dropped in one pass and what is kept in the other.
+    """
+    if cache.mode == "test":
+        return dout.copy()
+    return dout * np.where(cache.factor == 0, np.max(cache.factor), 0)
+
+
+@misconception("dropout_backward", section="dropout-backward-pass")
 def scale_omitted(dout, cache):
     """The gradient stops where entries were dropped, but the kept ones pass it on unscaled. In
     the forward pass each kept entry was multiplied by a number; that number is its slope.
@@ -616,6 +627,24 @@ def gaussian_variance_for_the_std(x, dropout_param):
     numbers are scaled by, or ask for, the standard deviation. What is it that you gave them?
     """
     return _gaussian(x, dropout_param, std=lambda p: p / (1 - p))
+
+
+@misconception("gaussian_dropout_forward", section="shift-gaussian")
+def gaussian_variance_is_p(x, dropout_param):
+    """It looks as if p itself is the variance of your noise. The factor of inverted dropout is 0
+    with probability p, and otherwise larger than 1: how far from its mean is it, on average,
+    when p is close to 1?
+    """
+    return _gaussian(x, dropout_param, std=lambda p: np.sqrt(p))
+
+
+@misconception("gaussian_dropout_forward", section="shift-gaussian")
+def gaussian_deviation_is_p(x, dropout_param):
+    """It looks as if p itself is the standard deviation of your noise. The noise is to have the
+    variance that the factor of inverted dropout has; work that out for a coin with probability
+    p, the scale of the survivors included.
+    """
+    return _gaussian(x, dropout_param, std=lambda p: p)
 
 
 @misconception("gaussian_dropout_forward", section="shift-gaussian")

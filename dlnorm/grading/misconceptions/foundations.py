@@ -1262,6 +1262,26 @@ def pca_unbiased(x, eps):
     return centered @ axes / _inside(eigenvalues, eps)
 
 
+@misconception("pca_whiten", section="white-pca")
+def pca_covariance_not_averaged(x, eps):
+    """It looks as if the products are added up and not averaged, so that every variance counts as
+    many times as there are samples. (The singular values of the centered table, squared, are
+    such sums.) What is the variance of the columns of your result?
+    """
+    centered, eigenvalues, axes = _axes(x, n=1)
+    return centered @ axes / _inside(eigenvalues, eps)
+
+
+@misconception("pca_whiten", section="white-pca")
+def pca_signs_removed(x, eps):
+    """It looks as if the signs inside the eigenvectors are gone. An eigenvector may be turned
+    around as a whole, and nobody can say which of the two it should be; its entries may not be
+    made positive one by one. Is your cloud still turned, or distorted?
+    """
+    centered, eigenvalues, axes = _axes(x)
+    return centered @ np.abs(axes) / _inside(eigenvalues, eps)
+
+
 @misconception("pca_whiten", section="white-eps")
 def pca_eps_after_the_root(x, eps):
     """It looks as if eps is added to the deviation, after the root. It is in units of a variance:
@@ -1341,7 +1361,7 @@ def _zca(x, eps, scale=_inside, center=None, n=None, used=None, back=lambda axes
     return out.astype(x.dtype), cache
 
 
-@misconception("zca_whiten_forward", section="white-zca")
+@misconception("zca_whiten_forward", section="white-zca", up_to_sign=True)
 def not_rotated_back(x, eps):
     """It looks as if your result is PCA whitening: the cloud is turned onto its axes and stays
     there. Column j should still mean feature j. What undoes the rotation?
@@ -1349,7 +1369,7 @@ def not_rotated_back(x, eps):
     return _zca(x, eps, back=lambda axes: np.eye(len(axes)))
 
 
-@misconception("zca_whiten_forward", section="white-zca")
+@misconception("zca_whiten_forward", section="white-zca", up_to_sign=True)
 def not_rotated_back_smallest_first(x, eps):
     """It looks as if your result is PCA whitening, with the axis of the smallest variance first:
     the cloud is turned onto its axes and stays there. Column j should still mean feature j. What
@@ -1436,6 +1456,14 @@ def zca_unbiased(x, eps):
     divides by N, so that the variance of these very numbers becomes 1.
     """
     return _zca(x, eps, n=len(x) - 1)
+
+
+@misconception("zca_whiten_forward", section="white-pca")
+def zca_covariance_not_averaged(x, eps):
+    """It looks as if the products are added up and not averaged, so that every variance counts as
+    many times as there are samples. What is the variance of the columns of your result?
+    """
+    return _zca(x, eps, n=1)
 
 
 @misconception("zca_whiten_forward", section="white-eps")
@@ -1635,7 +1663,7 @@ def zca_eps_missing_backward(dout, cache):
     return _zca_gradient(dout, cache._replace(whitening=cache.whitening._replace(std=bare)))
 
 
-@misconception("zca_whiten_backward", section="white-backward")
+@misconception("zca_whiten_backward", section="white-backward", up_to_sign=True)
 def zca_gradient_left_rotated(dout, cache):
     """It looks as if dx is left in the coordinates of the axes. In those the formulas are short,
     but the caller wants one column for each feature of x.

@@ -199,6 +199,27 @@ def ln_divided_by_variance(x, gamma, beta, ln_param):
     return _layer(x, gamma, beta, ln_param, std=lambda var, eps: var + eps)
 
 
+@misconception("layernorm_forward", section="ln-algorithm")
+def ln_root_of_the_deviation(x, gamma, beta, ln_param):
+    """It looks as if the root is taken twice: once on the way to a standard deviation, and once
+    more when you divide. Under the root of the formula stands a variance. Which of the two did
+    you compute?
+    """
+    return _layer(x, gamma, beta, ln_param, std=lambda var, eps: np.sqrt(np.sqrt(var) + eps))
+
+
+@misconception("layernorm_forward", section="ln-axes")
+def ln_statistics_without_the_axis(x, gamma, beta, ln_param):
+    """It looks as if your mean and variance have lost the axis they were averaged along. NumPy
+    lines shapes up from the right, so a mean of shape (N,) meets the columns: that of sample 3
+    is subtracted from column 3. If N and D differ that is an error; if they are equal, only the
+    numbers tell.
+    """
+    eps = ln_param.get("eps", 1e-5)
+    x_hat = (x - x.mean(axis=1)) / np.sqrt(x.var(axis=1) + eps)
+    return gamma * x_hat + beta, _layer(x, gamma, beta, ln_param)[1]
+
+
 @misconception("layernorm_forward", section="bn-biased")
 def ln_variance_unbiased(x, gamma, beta, ln_param):
     """It looks as if your variance divides by one less than the number of features. Then the
@@ -518,6 +539,17 @@ def ln_means_down_the_columns(dout, cache):
     d = cache.gamma * dout
     dx = (d - d.mean(axis=0) - x_hat * (d * x_hat).mean(axis=0)) / std
     return dx, *_affine(dout, cache)
+
+
+@misconception("layernorm_backward", section="ln-gradient")
+def ln_means_over_the_table(dout, cache):
+    """It looks as if each mean in dx is one number, taken over the whole table. The statistics of
+    the forward pass were one a sample; the means on the way back belong to them. Did you say
+    along which axis to average?
+    """
+    x_hat, std, _, _ = _parts(cache)
+    d = cache.gamma * dout
+    return (d - d.mean() - x_hat * (d * x_hat).mean()) / std, *_affine(dout, cache)
 
 
 @misconception("layernorm_backward", section="ln-gradient")
@@ -962,6 +994,16 @@ def cell_slope_of_the_sum(dh, cache):
 
 
 @misconception("layernorm_rnn_step_backward", section="ln-step")
+def cell_slope_with_a_second_tanh(dh, cache):
+    """It looks as if the derivative of the tanh is taken at the new state, through one more tanh.
+    The new state is the value of the tanh already; the short formula for the derivative takes
+    that value as it is.
+    """
+    size_of_next_h = np.sqrt(1 - cache.slope)
+    return _step_back(dh, cache, slope=1 - np.tanh(size_of_next_h) ** 2)
+
+
+@misconception("layernorm_rnn_step_backward", section="ln-step")
 def cell_slope_behind_the_norm(dh, cache):
     """It looks as if the derivative of the tanh comes behind the norm on the way back. Going
     forward, the tanh was the last step; the way back undoes the last step first.
@@ -1180,6 +1222,15 @@ def time_dx_in_the_order_of_the_loop(dh, caches):
 
 
 @misconception("layernorm_rnn_backward", section="ln-time")
+def time_dx_with_time_first(dh, caches):
+    """It looks as if time is the first axis of dx. The docstring has the samples first, then the
+    time, as in dh. Along which axis are the steps put together?
+    """
+    dx, *others = _through_time(dh, caches)
+    return dx.transpose(1, 0, 2).copy(), *others
+
+
+@misconception("layernorm_rnn_backward", section="ln-time")
 def time_start_state_without_gradient(dh, caches):
     """It looks as if the gradient of the first state is always 0. It is an input of the first
     step like any other state; in an encoder and decoder, for example, it carries all that the
@@ -1368,6 +1419,19 @@ def gn_sizes_exchanged(x, gamma, beta, G, gn_param):
         return _bad(G) if x.shape[1] % G else _neighbors(x, x.shape[1] // G)
 
     return _group(x, gamma, beta, G, gn_param, split=split)
+
+
+@misconception("spatial_groupnorm_forward", section="gn-groups")
+def gn_down_the_table_of_groups(x, gamma, beta, G, gn_param):
+    """It looks as if x becomes a table with one row for each group of each sample, as it should,
+    and is then standardized down its columns. A column holds one entry of every group. Which
+    numbers are to be compared with each other?
+    """
+
+    def down(reduce):
+        return lambda grouped: reduce(grouped, axis=(0, 1), keepdims=True)
+
+    return _group(x, gamma, beta, G, gn_param, mean=down(np.mean), var=down(np.var))
 
 
 @misconception("spatial_groupnorm_forward", section="gn-small-batches")

@@ -1114,6 +1114,29 @@ def one_maximum_for_the_batch(scores, y):
     return _cross_entropy(scores, y, shift=lambda scores: scores - scores.max())
 
 
+@misconception("cross_entropy", section="bn-saturation")
+def one_maximum_and_a_logarithm(scores, y):
+    """For ordinary scores all is right. For large ones it looks as if one maximum serves all
+    samples: of a sample whose scores all lie far below it every exponential rounds to 0, and 0/0
+    is not a number. Whose maximum should be subtracted?
+    """
+    return _cross_entropy(
+        scores, y, shift=lambda scores: scores - scores.max(), log=lambda s, p: np.log(p)
+    )
+
+
+@misconception("cross_entropy", section="dropout-network")
+def classes_of_all_samples(scores, y):
+    """The gradient is right. In the loss it looks as if every sample is asked about the right
+    classes of all samples: a colon takes all rows, so a table of N by N comes out and is averaged.
+    Sample i is to be asked about its own class only.
+    """
+    _, dscores = _cross_entropy(scores, y)
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return -log_p[:, y].mean(), dscores
+
+
 @misconception("cross_entropy", section="dropout-network")
 def softmax_over_the_batch(scores, y):
     """It looks as if the softmax runs over the samples. It turns the scores of one sample into
@@ -1368,6 +1391,16 @@ def velocity_subtracted(params, grads, velocity, lr, momentum):
     velocity already points downhill: it holds the minus sign.
     """
     return _step(params, grads, velocity, lr, momentum, move=lambda w, new, old: w - new)
+
+
+@misconception("sgd_step", section="dropout-network")
+def velocity_points_uphill(params, grads, velocity, lr, momentum):
+    """It looks as if your velocity gathers steps uphill and is subtracted at the end. Starting from
+    rest that would come to the same. Here a velocity is handed in that points downhill, as the
+    docstring has it: it holds the minus sign.
+    """
+    uphill = {name: momentum * velocity[name] + lr * grads[name] for name in params}
+    return {name: params[name] - uphill[name] for name in params}, uphill
 
 
 @misconception("sgd_step", section="dropout-network")

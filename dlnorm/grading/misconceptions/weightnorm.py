@@ -124,6 +124,15 @@ def divided_by_squared_length(v, g):
 
 
 @misconception("weightnorm_forward", section="wn-split")
+def length_and_g_exchanged(v, g):
+    """It looks as if g and the length of v have changed places: you divide by g and multiply by the
+    length. Which of the two should the columns of W have in the end, and which should leave no
+    trace?
+    """
+    return _forward(v, g, divisor=lambda v: 1 / _columns(v), length=lambda g: 1 / g)
+
+
+@misconception("weightnorm_forward", section="wn-split")
 def v_not_divided(v, g):
     """It looks as if v is multiplied by g and not divided by anything. Then the length of W is
     that of v times g, and g alone does not say how long the weights are.
@@ -573,6 +582,14 @@ def learning_rate_not_squared(length, dv, lr):
     is taken, that is, the gradient times the learning rate.
     """
     return _stepped(length, dv, np.sqrt(lr))
+
+
+@misconception("length_after_step", section="wn-gradient-v")
+def step_not_squared(length, dv, lr):
+    """It looks as if the length of v is squared and that of the gradient is not. Both sides of a
+    right-angled triangle enter as squares: a length cannot be added to an area.
+    """
+    return np.sqrt(length**2 + lr**2 * _columns(dv).ravel())
 
 
 @misconception("length_after_step", section="wn-gradient-v")
@@ -1250,6 +1267,22 @@ def cosine_one_root(x, w, eps=0.0):
 def cosine_eps_in_x_only(x, w, eps=0.0):
     """It looks as if eps is added for x and left out for w. The exercise treats both alike."""
     return _cosine(x, w, eps, divisor=lambda of_x, of_w, eps: np.sqrt(of_x**2 + eps) * of_w)
+
+
+@misconception("cosinenorm_forward", section="wn-cosine")
+def cosine_eps_as_a_floor(x, w, eps=0.0):
+    """It looks as if eps is a least length: a shorter one is replaced by it, and the others stay as
+    they are. Some libraries do so. The exercise adds eps to the squared length of every vector.
+    """
+    return _cosine(x, w, eps, with_eps=np.maximum)
+
+
+@misconception("cosinenorm_forward", section="wn-cosine")
+def cosine_eps_as_a_floor_of_the_product(x, w, eps=0.0):
+    """It looks as if eps is the least value of the product of the two lengths, as in some
+    libraries. The exercise adds eps to the squared length of every vector.
+    """
+    return _cosine(x, w, eps, divisor=lambda of_x, of_w, eps: np.maximum(of_x * of_w, eps))
 
 
 @misconception("cosinenorm_forward", section="wn-cosine")

@@ -21,7 +21,7 @@ NAMES = (
 
 
 def keepdims_and_dict():
-    """Statistics of shape (1, D) everywhere, and a dict for the cache."""
+    """Statistics of shape (1, D), running ones as well unless others came; a dict for the cache."""
 
     def column_statistics(x):
         return np.mean(x, axis=0, keepdims=True), np.var(x, axis=0, keepdims=True)
@@ -32,10 +32,9 @@ def keepdims_and_dict():
         momentum = bn_param.get("momentum", 0.9)
         if mode == "train":
             mu, var = column_statistics(x)
-            old_mean = bn_param.get("running_mean", np.zeros(mu.size))
-            old_var = bn_param.get("running_var", np.ones(mu.size))
-            bn_param["running_mean"] = momentum * old_mean + (1 - momentum) * mu[0]
-            bn_param["running_var"] = momentum * old_var + (1 - momentum) * var[0]
+            for key, start, new in (("running_mean", 0.0, mu), ("running_var", 1.0, var)):
+                old = bn_param.get(key, np.full_like(new, start))
+                bn_param[key] = (momentum * old + (1 - momentum) * new).reshape(old.shape)
         elif mode == "test":
             mu, var = bn_param["running_mean"], bn_param["running_var"]
         else:
