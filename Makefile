@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 CLASS  := _build/sample-class
 
 .DEFAULT_GOAL := all
-.PHONY: all help env book assignments grade test lint pdf bench serve lock clean
+.PHONY: all help env book assignments grade test lint pdf experiments bench bench-grading serve lock clean
 
 all: book assignments grade  ## the book, the assignments and a graded sample class
 	@echo
@@ -17,7 +17,7 @@ all: book assignments grade  ## the book, the assignments and a graded sample cl
 	@echo "A feedback page: $(CLASS)/feedback/carl/batchnorm/batchnorm.html"
 
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(VENV)/ready  ## the Python environment, from the lock file
 $(VENV)/ready: requirements.lock pyproject.toml
@@ -42,7 +42,7 @@ grade: env  ## a sample class, made and graded with nbgrader, in _build/sample-c
 	  $(BIN)/dlnorm grade --class-dir $(CLASS) || [ $$? -eq 1 ]
 
 test: env lint  ## all tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: env  ## ruff, mypy and codespell
 	$(BIN)/ruff check .
@@ -53,8 +53,14 @@ lint: env  ## ruff, mypy and codespell
 pdf: book  ## the book as one PDF, in _build/book.pdf (needs Chromium)
 	$(BIN)/python book/pdf.py
 
+experiments: env  ## every experiment at its full settings (an hour); for the book
+	$(BIN)/python book/measure.py
+
 bench: env  ## time every norm against the textbook form (and PyTorch, if installed); for the book
 	$(BIN)/python -m dlnorm.bench --out book/data/bench.json
+
+bench-grading: env  ## 60 honest submissions, graded by us and by plain nbgrader, side by side
+	$(BIN)/python tests/bench/grading.py
 
 serve: book  ## show the book at http://127.0.0.1:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000

@@ -42,7 +42,7 @@ def verify(
 
     References
     ----------
-    Every chapter of the book; DESIGN: "a numbered equation is executed".
+    Every chapter of the book; CONTRIBUTING: "a numbered equation is executed".
 
     Examples
     --------

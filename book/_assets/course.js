@@ -44,6 +44,34 @@
     if (figure) figure.prepend(panel);
   });
 
+  const GREEK = {
+    alpha: "α", beta: "β", gamma: "γ", Delta: "Δ", epsilon: "ε", eta: "η", kappa: "κ",
+    lambda: "λ", mu: "μ", sigma: "σ",
+  };
+
+  /** TeX as one would say it in a line of text: no commands, no braces. */
+  function readable(tex) {
+    return tex
+      .replace(/\\[()]/g, "")
+      .replace(/\\([A-Za-z]+) ?/g, (_, name) => GREEK[name] || "")
+      .replace(/\\./g, "")
+      .replace(/[{}]/g, "");
+  }
+
+  /** On the search page, quote a page's text alone: no table of contents, no code, no raw TeX. */
+  if (typeof Search !== "undefined" && Search.htmlToText) {
+    const plain = Search.htmlToText;
+    Search.htmlToText = (html, anchor) => {
+      const page = new DOMParser().parseFromString(html, "text/html");
+      const unread = ".bd-sidebar-secondary, #jb-print-docs-body, .bd-header-article, pre";
+      page.querySelectorAll(unread).forEach((element) => element.remove());
+      page.querySelectorAll(".math").forEach((math) => {
+        math.textContent = math.tagName === "SPAN" ? readable(math.textContent) : " … ";
+      });
+      return plain(page.documentElement.outerHTML, anchor);
+    };
+  }
+
   /** Paper has no folds and no dark theme. */
   const opened = [];
   let theme = "";

@@ -81,9 +81,13 @@ def count(number: float, noun: str) -> str:
 
 
 class Assignments(SphinxDirective):
-    """One card for each problem set in the repository's `assignments` folder."""
+    """One card for each problem set in the repository's `assignments` folder.
 
-    has_content = False
+    The names in the directive, one a line, say which come first; the rest follow by name. A card
+    is the target `set-NAME` of links from other pages.
+    """
+
+    has_content = True
 
     def run(self) -> list[nodes.Node]:
         """Return the cards, or one sentence if there is nothing yet."""
@@ -94,12 +98,20 @@ class Assignments(SphinxDirective):
         if not paths:
             text = "No problem set has been released into this copy of the course yet."
             return [nodes.paragraph("", text)]
+        first = [line.strip() for line in self.content]
+        place = {name: number for number, name in enumerate(first)}
+        paths.sort(key=lambda path: place.get(path.stem, len(first)))
         return [self.card(read(path)) for path in paths]
 
     def card(self, assignment: Assignment) -> nodes.Node:
         """Return one problem set's card."""
-        card = nodes.container(classes=["course-assignment"])
-        card += nodes.paragraph("", assignment.title, classes=["course-title"])
+        place = f"set-{assignment.name}"
+        card = nodes.container(classes=["course-assignment"], ids=[place], names=[place])
+        labels = self.env.get_domain("std").data
+        labels["anonlabels"][place] = self.env.docname, place
+        labels["labels"][place] = self.env.docname, place, assignment.title
+        title = {"classes": ["course-title"], "heading-level": 2}
+        card += nodes.rubric("", assignment.title, **title)
         total = count(sum(exercise.points for exercise in assignment.exercises), "point")
         parts = count(len(assignment.exercises), "exercise")
         card += nodes.paragraph("", f"{parts}, {total}", classes=["course-points"])

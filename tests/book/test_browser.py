@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -286,6 +287,10 @@ def test_search_finds_a_chapter(tab: Tab, address: str):
     first = page.locator("#search-results ul.search li a").first
     first.wait_for()
     assert "batchnorm" in str(page.locator("#search-results ul.search").inner_html())
+    # what it quotes is text, and no TeX
+    page.locator("#search-results p.context").first.wait_for()
+    quoted = " ".join(page.locator("#search-results p.context").all_inner_texts())
+    assert not re.search(r"\\[a-zA-Z([]", quoted)
     assert tab.complaints == []
 
 

@@ -25,6 +25,21 @@ def test_pages_become_one_pdf_with_an_outline_and_open_folds(site: Path, tmp_pat
     text = "\n".join(page.extract_text() for page in reader.pages)
     assert "Three on average while training" in text  # a folded answer
     assert "Search this book" not in text
+    links = [
+        annotation.get_object()
+        for page in reader.pages
+        for annotation in page.get("/Annots", ())
+        if annotation.get_object()["/Subtype"] == "/Link"
+    ]
+    addresses = [str(link["/A"]["/URI"]) for link in links if "/A" in link]
+    assert addresses
+    assert all(address.startswith("https://") for address in addresses)
+    # a paper that is cited is found in the same file
+    first = reader.get_destination_page_number(reader.outline[1])
+    inside = [
+        reader.get_page_number(link["/Dest"][0].get_object()) for link in links if "/Dest" in link
+    ]
+    assert any(sheet >= first for sheet in inside)
 
 
 def test_an_unknown_page_is_answered_with_those_there_are(site: Path):

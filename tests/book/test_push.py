@@ -246,6 +246,18 @@ def test_axes_computes_what_dlnorm_does(call: Scripts):
         for norm, function in norms(G).items():
             # what moves one output shares its statistics
             expected = complex_step_gradient(function, x, one) != 0
+            # and the words name the same channels and samples
+            words = call("axes", "where", norm, G, list(shape), list(entry))
+            parts = re.fullmatch(
+                r"all pixels of (?:all channels|channels? (\d+)(?: (?:and|to) (\d+))?) "
+                r"in (?:all samples|sample (\d+))",
+                words,
+            )
+            assert parts is not None, words
+            first, last, sample = (int(number or 0) for number in parts.groups())
+            samples, channels = (sorted(set(index + 1)) for index in np.nonzero(expected)[:2])
+            assert channels == list(range(first or 1, (last or first or shape[1]) + 1)), words
+            assert samples == ([sample] if sample else list(range(1, shape[0] + 1))), words
             for other in np.ndindex(shape):
                 arguments = (norm, G, list(shape), list(entry), list(other))
                 assert call("axes", "sharesStatistics", *arguments) == expected[other], arguments
@@ -495,8 +507,10 @@ def push_axes(panel: Panel) -> None:
         one[0, 0, 0, 0] = 1
         return np.count_nonzero(complex_step_gradient(lambda x: function(x)[0], x, one))
 
-    def assert_lit(m: int) -> None:
+    def assert_lit(m: int, where: str) -> None:
         assert panel.said().partition(" entries share")[0].endswith(f"= {m}")
+        assert f"itself included: all pixels of {where}. There are" in panel.said()
+        assert where in str(panel.box.locator("svg").get_attribute("aria-label"))
         assert f"There are {x.size // m} means" in panel.said()
         assert panel.box.locator("svg rect[fill-opacity='1']").count() == m
 
@@ -504,18 +518,21 @@ def push_axes(panel: Panel) -> None:
         return shared(lambda x: spatial_groupnorm_forward(x, ones, zeros, G, {}))
 
     norm = "push-axes-norm"
-    assert_lit(shared(lambda x: spatial_batchnorm_forward(x, ones, zeros, {"mode": "train"})))
+    batch_norm = shared(lambda x: spatial_batchnorm_forward(x, ones, zeros, {"mode": "train"}))
+    assert_lit(batch_norm, "channel 3 in all samples")
     panel.choose(norm, "layer norm")
-    assert_lit(shared(lambda x: spatial_layernorm_forward(x, ones, zeros, {})))
+    layer_norm = shared(lambda x: spatial_layernorm_forward(x, ones, zeros, {}))
+    assert_lit(layer_norm, "all channels in sample 2")
     panel.choose(norm, "instance norm")
-    assert_lit(shared(lambda x: spatial_instancenorm_forward(x, ones, zeros, {})))
+    instance_norm = shared(lambda x: spatial_instancenorm_forward(x, ones, zeros, {}))
+    assert_lit(instance_norm, "channel 3 in sample 2")
     panel.choose(norm, "group norm")
-    assert_lit(group(3))
+    assert_lit(group(3), "channels 3 and 4 in sample 2")
     panel.press("select", "ArrowDown")
-    assert_lit(group(6))
+    assert_lit(group(6), "channel 3 in sample 2")
     assert "This is instance norm." in panel.said()
     panel.press("select", "ArrowUp", 3)
-    assert_lit(group(1))
+    assert_lit(group(1), "all channels in sample 2")
     assert "This is layer norm." in panel.said()
     for slider in panel.box.locator("input[type=range]").all():
         before = panel.box.locator("svg").inner_html()

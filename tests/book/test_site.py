@@ -9,6 +9,7 @@ import tomllib
 import zipfile
 from functools import cache
 from pathlib import Path
+from typing import Any, NotRequired, get_origin, get_type_hints
 from urllib.parse import unquote, urlsplit
 
 import nbformat
@@ -20,6 +21,7 @@ import dlnorm
 from book._ext.course_assignments import found_in, pack
 from book._ext.course_equations import scan
 from book._ext.course_output import is_text
+from dlnorm import experiments
 from tests.support import REPO
 
 MEGABYTE = 1_000_000
@@ -192,6 +194,52 @@ def test_every_public_function_is_on_the_reference_page(site: Path):
     assert names - anchors(site / "api.html") == set()
 
 
+def test_the_settings_of_the_reference_page_are_those_of_the_package(site: Path):
+    (table,) = (
+        table
+        for table in soup(site / "api.html").select("article table")
+        if "type of the dict" in table.get_text()
+    )
+    shown = {}
+    for row in table.select("tbody tr"):
+        name, _, must, may = row.select("td")
+        keys = {code.get_text() for code in may.select("code")}
+        if "BatchNormParam" in keys:
+            keys = keys - {"BatchNormParam"} | keys_of(dlnorm.BatchNormParam)[1]
+        shown[name.get_text()] = {code.get_text() for code in must.select("code")}, keys
+    dicts = [getattr(dlnorm, name) for name in dlnorm.__all__ if name.endswith("Param")]
+    assert shown == {d.__name__: keys_of(d) for d in dicts}
+
+
+def keys_of(settings: Any) -> tuple[set[str], set[str]]:
+    """Return the keys that a dict of settings must have, and those that it may have."""
+    hints = get_type_hints(settings, include_extras=True)
+    may = {key for key, hint in hints.items() if get_origin(hint) is NotRequired}
+    return set(hints) - may, may
+
+
+def test_every_experiment_stands_in_the_table(site: Path):
+    table = soup(site / "api-nn.html").select_one("article table")
+    rows = [row.select("td") for row in table.select("tbody tr")]
+    assert [row[0].get_text() for row in rows] == list(experiments.NAMES)
+    assert [row[0].get_text() for row in rows if not row[-1].select("a")] == []  # its pages
+
+
+def test_a_formula_keeps_its_full_stop(site: Path):
+    for path in pages(site):
+        for formula in soup(path).select("article span.math"):
+            text = formula.next_sibling
+            assert not (isinstance(text, str) and text.startswith((".", ","))) or (
+                "course-joined" in formula.parent["class"]
+            ), f"{path.name}: {formula.get_text()}{text[:20]}"
+
+
+def test_chinese_says_that_it_is(site: Path):
+    words = soup(site / "glossary.html").select('dt span[lang="zh"]')
+    assert len(words) > 90
+    assert all(re.search("[\u4e00-\u9fff]", word.get_text()) for word in words)
+
+
 def test_every_figure_says_what_it_shows(site: Path):
     for path in pages(site):
         for figure in soup(path).select(".dl-figure svg"):
@@ -317,6 +365,14 @@ def test_released_problem_sets_can_be_downloaded(site: Path):
             for file in path.parent.iterdir()
             if file.is_file()
         }
+
+
+def test_problem_sets_stand_in_the_order_of_the_course(site: Path):
+    page = soup(site / "assignments.html")
+    cards = [str(card["id"]) for card in page.select(".course-assignment")]
+    names = [path.stem for path in found_in(REPO / "assignments")]
+    assert sorted(cards) == sorted(f"set-{name}" for name in names)
+    assert (cards[0], cards[-1]) == ("set-foundations", "set-together")
 
 
 def test_a_zip_depends_on_nothing_but_its_contents(tmp_path: Path):

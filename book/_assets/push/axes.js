@@ -33,8 +33,19 @@
     return (norm === "BN" ? 1 : shape[0]) * groups(norm, G, shape);
   }
 
+  /** Where the entries lie that share a mean with entry i, in words. */
+  function where(norm, G, shape, i) {
+    const size = shape[1] / groups(norm, G, shape);
+    const first = Math.floor(i[1] / size) * size + 1;
+    const last = first + size - 1;
+    let channels = `channels ${first} ${size === 2 ? "and" : "to"} ${last}`;
+    if (size === 1) channels = `channel ${first}`;
+    if (size === shape[1]) channels = "all channels";
+    return `all pixels of ${channels} in ${norm === "BN" ? "all samples" : `sample ${i[0] + 1}`}`;
+  }
+
   window.coursePush = window.coursePush || {};
-  window.coursePush.axes = { sharesStatistics, count, statistics };
+  window.coursePush.axes = { sharesStatistics, count, statistics, where };
 
   const root = document.getElementById("push-axes");
   if (!root) return;
@@ -126,13 +137,14 @@ ${slider("p", "Pixel", H * W, 5)}
     const said =
       `${name[0].toUpperCase()}${name.slice(1)}: m = ${AXES[norm].join(" · ")} = ` +
       `${sizes.join(" · ")} = ${m} entries share the mean and the variance of the orange one, ` +
-      `itself included. There are ${means} means, and ${means} · ${m} = ${entries.length} entries.`;
+      `itself included: ${where(norm, G, SHAPE, chosen)}. There are ${means} means, and ${means} · ${m} = ${entries.length} entries.`;
     const same = { 1: " This is layer norm.", [C]: " This is instance norm." };
     output.textContent = said + ((norm === "GN" && same[G]) || "");
     svg.setAttribute(
       "aria-label",
       `A table of ${N} samples by ${C} channels with ${H * W} pixels each; ${m} of the ` +
-        `${entries.length} entries are lit.`,
+        `${entries.length} entries are lit, ${where(norm, G, SHAPE, chosen)}. Orange is pixel ` +
+        `${pixel + 1} of channel ${chosen[1] + 1} in sample ${chosen[0] + 1}.`,
     );
   }
 
