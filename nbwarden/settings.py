@@ -19,8 +19,8 @@ def enable(c: Any) -> None:
     c.ZipCollectApp.extractor_plugin = "nbwarden.archive.SafeExtractor"
     c.ZipCollectApp.collector_plugin = "nbwarden.archive.SafeCollector"
     c.Autograde.exporter_class = "nbwarden.intake.Intake"
-    # the notebook is rebuilt from the gradebook's cells; there is nothing left to overwrite
-    c.Autograde.sanitize_preprocessors = ["nbgrader.preprocessors.CheckCellMetadata"]
+    # the notebook is rebuilt from the gradebook's cells; there is nothing left to put right
+    c.Autograde.sanitize_preprocessors = []
     c.Autograde.autograde_preprocessors = [
         "nbwarden.trusted.TrustedExecute",
         "nbwarden.feedback.SafeOutput",

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from tests import attack_table, matrix
 from tests.support import REPO, only_one
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+OFFLINE = ["--no-sandbox", "--disable-background-networking", "--disable-component-update",
+           "--disable-sync", "--no-first-run", "--disable-gpu"]  # fmt: skip
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 
@@ -27,6 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="try every right answer and every known mistake with N seeds, not with a few",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the book: its site takes longest to make, and other workers need not wait."""
+    items.sort(key=lambda item: "book" not in item.path.parts)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -57,3 +67,20 @@ def shared(
         return folder
 
     return once
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Start the Chromium of this machine; Playwright's own would have to be downloaded."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.fail(
+            "No Chromium is installed, so the site cannot be looked at. On Debian and Ubuntu: "
+            "apt install chromium. Elsewhere: install Chromium or Chrome so that one of "
+            f"{', '.join(NAMES)} is on the PATH.",
+            pytrace=False,
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=OFFLINE)
+        yield browser
+        browser.close()

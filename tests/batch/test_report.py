@@ -6,10 +6,10 @@ import csv
 import io
 import json
 import re
-import shutil
 
 import nbformat
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from dlnorm.grading import PROBLEM_SETS, report, report_page, similar
 from nbwarden import gradebook
@@ -87,24 +87,17 @@ def test_an_ungraded_assignment_is_a_clear_error(graded):  # noqa: F811
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_passes_an_accessibility_check(written, scheme):
-    browser = shutil.which("chromium")
-    if browser is None:
-        pytest.skip("Chromium is not installed")
-    from axe_playwright_python.sync_playwright import Axe
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        page = chromium.new_page(color_scheme=scheme, viewport={"width": 390, "height": 800})
+def test_the_page_passes_an_accessibility_check(written, browser, scheme):
+    with browser.new_context(
+        color_scheme=scheme, viewport={"width": 390, "height": 800}
+    ) as context:
+        page = context.new_page()
         requests = []
         page.on("request", lambda request: requests.append(request.url))
         page.goto((written / "index.html").as_uri())
-        found = Axe().run(page)
-        assert found.response["violations"] == []
+        assert Axe().run(page).response["violations"] == []
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert len(requests) == 1
-        chromium.close()
 
 
 # ---------------------------------------------------------------- what a hint becomes

@@ -1,10 +1,9 @@
-"""The built site, once for the whole run, and a browser to look at it."""
+"""The built site, once for the whole run."""
 
 from __future__ import annotations
 
 import http.server
 import io
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -12,14 +11,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from book import build
 from tests.support import REPO
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-OFFLINE = ["--no-sandbox", "--disable-background-networking", "--disable-component-update",
-           "--disable-sync", "--no-first-run", "--disable-gpu"]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -47,23 +41,6 @@ def address(site: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Start the Chromium of this machine; Playwright's own would have to be downloaded."""
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.fail(
-            "No Chromium is installed, so the site cannot be looked at. On Debian and Ubuntu: "
-            "apt install chromium. Elsewhere: install Chromium or Chrome so that one of "
-            f"{', '.join(NAMES)} is on the PATH.",
-            pytrace=False,
-        )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=OFFLINE)
-        yield browser
-        browser.close()
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

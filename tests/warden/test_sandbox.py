@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -68,7 +69,9 @@ def inside(code, folder="", watch=None, **limits):
         assert psutil.wait_procs([first], timeout=PATIENCE)[1] == []
         return "".join(printed)
 
-    return asyncio.run(go())
+    # in a thread of its own: here, a browser may have left its loop running
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, go()).result()
 
 
 def test_the_submission_is_there_and_nothing_else(tmp_path):
