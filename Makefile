@@ -67,7 +67,8 @@ serve: book  ## show the book at http://127.0.0.1:8000
 
 lock: env  ## pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock
+	  --generate-hashes --no-strip-extras --no-emit-index-url --no-header --quiet \
+	  --upgrade -o requirements.lock
 
 clean:  ## remove what was made, but not the environment
 	rm -rf _build solutions/*/*.ipynb solutions/*/checker.py solutions/*/*.npz
