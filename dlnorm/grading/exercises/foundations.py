@@ -106,10 +106,11 @@ def _round_cloud(rng: Rng) -> Array:
 
 
 def _scalar(rng: Rng) -> list[Args]:
+    # many entries: putting one back by arithmetic is exact by chance three times in four
     return [
         {"f": "ripple", "x": _point(rng, 5), "h": 1e-3},
         {"f": "growth", "x": _point(rng, 3, 2), "h": 0.25},
-        {"f": "ripple", "x": _point(rng, 2, 3, 2), "h": 1e-3},
+        {"f": "ripple", "x": _point(rng, 3, 4, 4), "h": 1e-3},
         {"f": "growth", "x": rng.integers(1, 3, (2, 3)), "h": 0.25},
     ]
 
