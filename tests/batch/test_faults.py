@@ -51,6 +51,16 @@ def workers_of(coordinator):
     return []
 
 
+def processes_of(root):
+    """All processes that were started with a folder below `root` as the place for their files."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("TMPDIR", "").startswith(str(root)):
+                found.append(process)
+    return found
+
+
 def whole(root):
     """Every folder of results is whole: a notebook that can be read, a page that has its end."""
     for path in root.glob(f"autograded/*/{ASSIGNMENT}/ps1.ipynb"):
@@ -100,6 +110,8 @@ def test_kills_at_random_points_lose_nothing_and_do_nothing_twice(
     hidden = [p for p in disturbed.root.rglob(".*") if p.name != ".nbwarden.lock"]
     assert hidden == []
     assert [p.name for p in root.iterdir() if p.name.startswith("nbw-pool-")] == []
+    _, alive = psutil.wait_procs(processes_of(root), timeout=10)
+    assert alive == [], "whatever was killed, nothing goes on"
     # and a second look finds nothing to do
     again = json.loads(disturbed.grade("--json").stdout)
     assert {o["status"] for o in again["outcomes"]} == {"unchanged"}

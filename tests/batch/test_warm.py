@@ -132,6 +132,34 @@ def test_warm_and_cold_give_the_same_marks(graded):
     assert warm.marks()["s000"]["test-shift"][0] == 2
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.5])
+def test_a_kernel_ends_with_the_process_that_forked_it(tmp_path, delay):
+    """Also where an orphan's new parent is not the first process, as in many containers."""
+    code = (
+        "import ctypes, os, sys, time, psutil\n"
+        "ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)\n"  # orphans become this process's children
+        "from nbwarden.warm import Zygote, _ALWAYS\n"
+        "path = [entry for entry in sys.path if entry]\n"
+        "zygote = Zygote('tests', path, [*_ALWAYS], dict(os.environ))\n"
+        "arguments = ['-f', os.path.join(sys.argv[1], 'connection.json')]\n"
+        "environment = dict(os.environ)\n"
+        "told = zygote.ask(folder=sys.argv[1], environment=environment, arguments=arguments)\n"
+        "kernel = psutil.Process(told['pid'])\n"
+        "time.sleep(float(sys.argv[2]))\n"
+        "assert kernel.is_running() and kernel.status() != psutil.STATUS_ZOMBIE\n"
+        "zygote.process.kill()\n"
+        "print(kernel.wait(10))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), str(delay)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPO,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_where_no_sandbox_can_be_entered_kernels_start_cold(tmp_path):
     """An error in the fork is not the student's loss."""
     made = Class(tmp_path / "course", 1, tiny=True)
