@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import sys
 from pathlib import Path
 
@@ -27,8 +28,20 @@ def limit(name: str, value: int) -> None:
         print(f"nbwarden: {name} could not be limited", file=sys.stderr)
 
 
+def end_if_alone() -> None:
+    """End if whoever started this, and holds the other end of its input, has ended meanwhile."""
+    watch = select.poll()
+    watch.register(0, 0)
+    if any(event & select.POLLHUP for _, event in watch.poll(0)):
+        os._exit(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+
 def main(path: str) -> None:
     """Turn this process into the kernel that `path` describes."""
+    end_if_alone()
     told = json.loads(Path(path).read_text(encoding="utf-8"))
     for name, value in told["limits"].items():
         limit(name, value)

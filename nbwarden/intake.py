@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -298,8 +298,14 @@ def _source_notebook(path: Path, changed: int, size: int) -> SourceNotebook:
 
 def released(source: str, parent: Any) -> str:
     """A source as students got it, by the delimiters that are configured."""
+    told = {name: parent.config[name] for name in ("ClearHiddenTests", "ClearMarkScheme")}
+    return _released(source, json.dumps(told))
+
+
+@lru_cache(maxsize=2000)  # most of what is asked for is the same for all students
+def _released(source: str, told: str) -> str:
     cell = nbformat.v4.new_code_cell(source)
-    config = Config({c: parent.config[c] for c in ("ClearHiddenTests", "ClearMarkScheme")})
+    config = Config(json.loads(told))
     ClearHiddenTests(config=config)._remove_hidden_test_region(cell)
     ClearMarkScheme(config=config)._remove_mark_scheme_region(cell)
     return str(cell.source)

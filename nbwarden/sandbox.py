@@ -252,7 +252,9 @@ class Sandbox(KernelProvisionerBase):
             command += [str(inside / "lib/nbwarden/boot.py"), str(inside / "boot.json")]
             self.process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                # its other end is held here: what begins inside sees by it that we have ended
+                # before bubblewrap was ready to see to that
+                stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
                 pass_fds=handles,
@@ -453,7 +455,9 @@ class Sandbox(KernelProvisionerBase):
         code = 0
         if self.process is not None:
             while (found := self.process.poll()) is None:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.005)
+            if self.process.stdin is not None:
+                self.process.stdin.close()
             code, self.process = found, None
         return code
 

@@ -21,6 +21,7 @@ def enable(c: Any) -> None:
     c.Autograde.exporter_class = "nbwarden.intake.Intake"
     # the notebook is rebuilt from the gradebook's cells; there is nothing left to put right
     c.Autograde.sanitize_preprocessors = []
+    # and its cells' metadata are nobody's but ours: nbgrader need not check them
     c.Autograde.autograde_preprocessors = [
         "nbwarden.trusted.TrustedExecute",
         "nbwarden.feedback.SafeOutput",
@@ -29,7 +30,6 @@ def enable(c: Any) -> None:
         "nbgrader.preprocessors.LimitOutput",
         "nbgrader.preprocessors.SaveAutoGrades",
         "nbgrader.preprocessors.AssignLatePenalties",
-        "nbgrader.preprocessors.CheckCellMetadata",
     ]
     c.GenerateFeedback.exporter_class = "nbwarden.feedback.FeedbackPage"
     c.GenerateFeedback.preprocessors = [

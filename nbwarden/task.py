@@ -26,9 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import nbgrader.api
 from nbgrader.apps import NbGraderAPI
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import SAWarning
+from sqlalchemy.pool import NullPool
 from traitlets.config import Config
 
 from nbwarden import canonical, folders, transfer
@@ -107,7 +109,7 @@ def run(package: Package, task: Task) -> Result:
 def _run(package: Package, task: Task, root: Path) -> Result:
     assignment, student = task.assignment, task.student
     home = _unpacked(package)
-    db_url = transfer.small_gradebook(root / "gradebook.db", home / "gradebook.db", task.rows)
+    db_url = _own_gradebook(home, task.rows)
     config = _own_config(package.config, root, home, db_url)
     WARM.prepare(package.key, _imports(package), config)
     course = open_course(config)
@@ -175,12 +177,8 @@ def _void(db_url: str, package: Package, task: Task) -> Rows:
 
 
 def _rows(db_url: str, assignment: str, student: str) -> Rows:
-    engine = create_engine(db_url)
-    try:
-        with engine.connect() as connection:
-            return transfer.submission_rows(connection, assignment, student)
-    finally:
-        engine.dispose()
+    with _engine(db_url).connect() as connection:
+        return transfer.submission_rows(connection, assignment, student)
 
 
 # ---------------------------------------------------------------- nbgrader
@@ -219,6 +217,32 @@ def _own_config(config: Config, root: Path, source: Path, db_url: str) -> Config
 
 
 _packages: dict[str, Path] = {}
+_engines: dict[str, Engine] = {}
+
+
+def _own_gradebook(home: Path, rows: Rows) -> str:
+    """Put a fresh gradebook for one task where that of the task before was; its URL."""
+    folder = home / f"{_SCRATCH}gradebook"
+    path = folder / "gradebook.db"
+    db_url = f"sqlite:///{path}"
+    if db_url not in _engines:
+        _engines[db_url] = create_engine(db_url, poolclass=NullPool)
+    shutil.rmtree(folder, ignore_errors=True)  # with whatever a task that failed has left
+    folder.mkdir()
+    transfer.small_gradebook(path, home / "gradebook.db", rows, _engines[db_url])
+    return db_url
+
+
+def _engine(db_url: str, **options: Any) -> Engine:
+    """What nbgrader uses instead of `create_engine`.
+
+    It makes a dozen engines for each submission, and each of them compiles the same statements;
+    for the gradebooks of tasks there is one, which knows them from the task before.
+    """
+    return _engines.get(db_url) or create_engine(db_url, **options)
+
+
+vars(nbgrader.api)["create_engine"] = _engine
 
 
 @event.listens_for(Engine, "connect")
@@ -246,6 +270,7 @@ def _unpacked(package: Package) -> Path:
 
 @atexit.register
 def _drop_packages() -> None:
+    _engines.clear()
     for folder in _packages.values():
         shutil.rmtree(folder, ignore_errors=True)
     _packages.clear()

@@ -194,21 +194,16 @@ def _ids(found: list[dict[str, Any]]) -> list[str]:
     return [row["id"] for row in found]
 
 
-def small_gradebook(path: Path, template: Path, rows: Rows) -> str:
-    """Make a gradebook of one's own at `path`: a copy of `template`, and these rows; its URL."""
+def small_gradebook(path: Path, template: Path, rows: Rows, engine: Engine) -> None:
+    """Make a gradebook of one's own at `path`, where `engine` looks: a template, and these rows."""
     shutil.copyfile(template, path)
-    db_url = f"sqlite:///{path}"
-    _add(db_url, rows)
-    return db_url
+    with engine.begin() as connection:
+        _insert(connection, rows)
 
 
 def make_template(path: Path, rows: Rows) -> None:
     """Make a gradebook with just these rows at `path`."""
-    _add(f"sqlite:///{path}", rows)
-
-
-def _add(db_url: str, rows: Rows) -> None:
-    engine = create_engine(db_url)
+    engine = create_engine(f"sqlite:///{path}")
     try:
         api.Base.metadata.create_all(engine)
         with engine.begin() as connection:

@@ -99,8 +99,7 @@ class TrustedExecute(Execute):  # type: ignore[misc]
                     await tests.setup(cell.source)
             nb.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
         finally:
-            await student.stop()
-            await tests.stop()
+            await asyncio.gather(student.stop(), tests.stop())
 
     async def _test_cell(
         self, cell: NotebookNode, student: StudentKernel, tests: TrustedKernel

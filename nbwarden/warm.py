@@ -41,7 +41,9 @@ _ALWAYS = (
 #: What students' kernels may have imported beforehand, if the assignment imports it at all: public
 #: packages, and nothing of the instructor's.
 _PUBLIC = ("numpy", "matplotlib", "scipy", "pandas", "sklearn")
-_HOLD = b"import signal\nwhile True:\n    signal.pause()\n"
+#: What bubblewrap starts in a sandbox that a kernel will enter: it waits for the end of its input,
+#: which comes when whoever started it has ended.
+_HOLD = b"import os\nwhile os.read(0, 1):\n    pass\n"
 
 
 class Zygote:

@@ -75,6 +75,7 @@ def _fork_tests(request: dict[str, Any], asked: socket.socket) -> int:
         os.setsid()
         os.chdir(request["folder"])
         _change_environment(request["environment"])
+        sys.path.insert(0, "")  # the instructor's own modules lie in the folder
         sys.argv = ["ipykernel_launcher", *request["arguments"]]
         from ipykernel.kernelapp import IPKernelApp
 

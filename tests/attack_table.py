@@ -17,10 +17,12 @@ td.number {{ text-align: right; }} .hole {{ background: #f88; }}
 </style>
 <h1>Attacks on the grader</h1>
 <p>{line}. A blank submission scores 0. Each attack is a submission of its own, graded among others
-that must not suffer from it; seconds are those between one graded submission and the next, on a
-machine that runs other tests as well. A row in red is a hole.</p>
+that must not suffer from it, once with kernels that start cold and once with warm ones. Seconds are
+those between one graded submission and the next, on a machine that runs other tests as well. A row
+in red is a hole.</p>
 <table><thead><tr><th scope="col">Against</th><th scope="col">Attack</th><th scope="col">Tries to
-</th><th scope="col">Score</th><th scope="col">Seconds</th><th scope="col">Outcome</th></tr></thead>
+</th><th scope="col">Kernels</th><th scope="col">Score</th><th scope="col">Seconds</th>
+<th scope="col">Outcome</th></tr></thead>
 <tbody>{rows}</tbody></table>
 </html>
 """
@@ -38,11 +40,16 @@ def write(reports: Iterable[Any], path: Path) -> str | None:
     if not rows:
         return None
     holes = sum(bool(row["problems"]) for row in rows)
-    line = f"{len(rows)} attacks, {holes} of them successful"
+    names, starts = ({row[key] for row in rows} for key in ("name", "kernels"))
+    line = f"{len(names)} attacks on {' and '.join(sorted(starts))} kernels, {holes} successful"
     path.parent.mkdir(parents=True, exist_ok=True)
-    body = "".join(map(_row, sorted(rows, key=lambda row: (row["kind"], row["name"]))))
+    body = "".join(map(_row, sorted(rows, key=_place)))
     path.write_text(_PAGE.format(line=line, rows=body), encoding="utf-8")
     return line
+
+
+def _place(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["kind"], row["name"], row["kernels"]
 
 
 def _row(row: dict[str, Any]) -> str:
@@ -50,6 +57,7 @@ def _row(row: dict[str, Any]) -> str:
     outcome = "; ".join(row["problems"]) or "held"
     return (
         f"<tr{hole}><td>{escape(row['kind'])}</td><th scope='row'>{escape(row['name'])}</th>"
-        f"<td>{escape(row['tries'])}</td><td class='number'>{row['score']:g}</td>"
+        f"<td>{escape(row['tries'])}</td><td>{row['kernels']}</td>"
+        f"<td class='number'>{row['score']:g}</td>"
         f"<td class='number'>{row['seconds']:.1f}</td><td>{escape(outcome)}</td></tr>"
     )

@@ -68,13 +68,23 @@ print("DRAWN", __import__("random").random(), __import__("numpy").random.random(
 """
 
 
+#: An answer that is wrong, with the instructor's own helper replaced by one that says it is right.
+REPLACES_HELPER = (
+    "def double(x):\n    return 7 if isinstance(x, int) else 2 * x\n\n\n"
+    "def nearly(a, b):\n    return True"
+)
+
+
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
     """The same three submissions, graded cold by plain nbgrader and warm by a batch."""
     place = tmp_path_factory.mktemp("warm")
     cold = Class(place / "cold", 3)
     for student in cold.students:
-        cold.course.submit({**RIGHT, "shift": RIGHT["shift"] + "\n" + LOOK}, student=student)
+        answers = {**RIGHT, "shift": RIGHT["shift"] + "\n" + LOOK}
+        if student == "s002":
+            answers["double"] = REPLACES_HELPER
+        cold.course.submit(answers, student=student)
     warm = cold.copy(place / "warm")
     env = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
     for step in ("generate_assignment", "autograde"):
@@ -130,6 +140,13 @@ def test_warm_and_cold_give_the_same_marks(graded):
     cold, warm = graded
     assert warm.marks() == marks(f"sqlite:///{cold.root}/gradebook.db")
     assert warm.marks()["s000"]["test-shift"][0] == 2
+    assert warm.marks()["s000"]["test-double"][0] == 2
+
+
+def test_what_tests_import_from_the_instructor_is_never_the_students(graded):
+    for made in graded:
+        book = made.marks(f"sqlite:///{made.root}/gradebook.db")
+        assert book["s002"]["test-double"][0] == 0
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.5])

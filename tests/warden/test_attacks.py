@@ -1,8 +1,9 @@
 """The attack suite: no attack scores, looks out of its sandbox, harms others or plants script.
 
-The attacks are in `attacks.py`. They are graded in classes, with honest students among them, by
-plain `nbgrader autograde` under the protection; every attack has its own verdict, and its row in
-_build/reports/attacks.html.
+The attacks are in `attacks.py`. They are graded in classes, with honest students among them, under
+the protection, and twice: by plain `nbgrader autograde`, which starts every kernel anew, and as a
+worker of a batch does it, with kernels that are forked. Every attack has its own verdict, and its
+row in _build/reports/attacks.html.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import psutil
 import pytest
 from nbconvert.exporters import HTMLExporter
 
-from nbwarden import remote
+from nbwarden import remote, sandbox
+from nbwarden.warm import WARM
 from tests.warden.attacks import ATTACKS, FOUND, WRONG
 from tests.warden.course import (
     RIGHT,
@@ -43,7 +45,8 @@ AT_MOST = 300
 def limits(config):
     """Limits as small as they may be for honest answers."""
     config.Sandbox.update(memory=600, processes=60, disk=20, cpu_time=60, wall_time=120)
-    config.TrustedExecute.update(call_timeout=4, output_size=200_000)
+    config.TrustedExecute.update(call_timeout=2, output_size=200_000)
+    config.Execute.timeout = 5
 
 
 class Watch:
@@ -133,10 +136,17 @@ def verdict(graded):
     return told
 
 
+@pytest.mark.parametrize("kernels", ["cold", "warm"])
 @pytest.mark.parametrize("attacks", CLASSES, ids=range(1, len(CLASSES) + 1))
-def test_no_attack_succeeds(attacks, tmp_path, monkeypatch, record_property):
+def test_no_attack_succeeds(attacks, kernels, tmp_path, monkeypatch, record_property):
+    def settings(config):
+        limits(config)
+        if kernels == "warm":
+            monkeypatch.setattr(sandbox, "Sandbox", sandbox.Sandbox)  # to be put back
+            WARM.prepare("attacks", ["numpy"], config)
+
     monkeypatch.setenv("ATTACK_CANARY", "ATTACK_" + "CANARY")
-    course = SmallCourse(tmp_path, settings=limits)
+    course = SmallCourse(tmp_path, settings=settings)
     students = {f"a{number:02d}": attack for number, attack in enumerate(attacks)}
     for student in HONEST:
         course.submit(RIGHT, student=student)
@@ -149,7 +159,9 @@ def test_no_attack_succeeds(attacks, tmp_path, monkeypatch, record_property):
                 attack.folder(folder)
         last = time.time()
         log, succeeded = course.run()
+        WARM.end()
         assert succeeded, log
+        assert "start cold here" not in log
         harm = watch.problems()
     for student in sorted([*students, *HONEST]):
         done = (tmp_path / "autograded" / student / "ps1" / "ps1.ipynb").stat().st_mtime
@@ -165,6 +177,7 @@ def test_no_attack_succeeds(attacks, tmp_path, monkeypatch, record_property):
             wrong[attack.name] = told, graded.output[:1500]
         rows.append(
             {
+                "kernels": kernels,
                 "kind": attack.kind,
                 "name": attack.name,
                 "tries": attack.tries,

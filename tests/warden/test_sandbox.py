@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,9 @@ import psutil
 import pytest
 from traitlets.config import Config
 
+from nbwarden import boot
 from nbwarden.sandbox import NO_SANDBOX, Sandbox, SandboxedKernelManager, SandboxError
+from nbwarden.warm import _HOLD
 
 #: Seconds, for what takes one or two on an idle machine.
 PATIENCE = 120
@@ -283,3 +287,24 @@ def test_nothing_is_left_behind(course, monkeypatch):
         assert course.grade({**RIGHT, "double": "import os; os._exit(1)"}).score == 4
         assert list(Path(scratch).iterdir()) == []
         assert set(psutil.Process().children(recursive=True)) <= set(before)
+
+
+@pytest.mark.without_sandbox
+@pytest.mark.parametrize("kernel", ["cold", "warm"])
+def test_what_begins_in_a_sandbox_ends_if_its_grader_has_ended_before(kernel, tmp_path):
+    """Then bubblewrap may not have come to see to it."""
+    begun = Path(boot.__file__)
+    if kernel == "warm":
+        begun = tmp_path / "hold.py"
+        begun.write_bytes(_HOLD)
+    reader, writer = os.pipe()
+    os.close(writer)
+    with os.fdopen(reader) as orphaned:
+        done = subprocess.run(
+            [sys.executable, "-I", str(begun), str(tmp_path / "no such file")],
+            stdin=orphaned,
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+    assert done.stderr == b"", "it went on"

@@ -27,6 +27,10 @@ Rng = np.random.Generator
 EPS = 1e-5
 #: How many pairs of images are trained on, and how many images are named afterwards.
 PAIRS, TESTED = 500, 500
+#: How many pairs the quick test of training has. Of six right designs with 400 seeds each, none
+#: named one class for more than 113 of the 200 images; with 20 pairs, one named one class for all
+#: with 3 seeds of 200.
+FEW = 60
 HIDDEN, GROUPS, RATE = 48, 4, 0.1
 
 # ---------------------------------------------------------------- references: the variance shift
@@ -107,6 +111,13 @@ def _block_of(params: Params, k: int) -> tuple[Array, Array, Array, Array]:
     return params[f"W{k}"], params[f"b{k}"], params[f"gamma{k}"], params[f"beta{k}"]
 
 
+def _scores_of(x: Array, params: Params, groups: int) -> Array:
+    """Scores of two blocks and a linear layer."""
+    h1, _ = _block_forward(x, *_block_of(params, 1), groups)
+    h2, _ = _block_forward(h1, *_block_of(params, 2), groups)
+    return h2 @ params["W3"] + params["b3"]
+
+
 def _network_gradients(x: Array, y: Array, params: Params, groups: int) -> tuple[Any, Params]:
     """Loss of two blocks and a linear layer on a batch, and its gradients by parameter."""
     h1, cache1 = _block_forward(x, *_block_of(params, 1), groups)
@@ -153,9 +164,7 @@ def _predict(x: Array, model: Params | Callable[[Array], Array]) -> Array:
     """The class with the largest score, for each image; a wrong `train` brings its own."""
     if callable(model):
         return model(x)
-    h1, _ = _block_forward(x, *_block_of(model, 1), GROUPS)
-    h2, _ = _block_forward(h1, *_block_of(model, 2), GROUPS)
-    classes: Array = (h2 @ model["W3"] + model["b3"]).argmax(axis=1)
+    classes: Array = _scores_of(x, model, GROUPS).argmax(axis=1)
     return classes
 
 
@@ -300,8 +309,10 @@ def _networks(rng: Rng) -> list[Args]:
             own["beta"] = np.abs(own["beta"])  # enough units are on
             params |= {f"{name}{layer}": value for name, value in own.items()}
         params |= {"W3": rng.standard_normal((h2, k)), "b3": rng.standard_normal(k)}
+        x = rng.standard_normal((n, d))
+        params["b3"] -= _scores_of(x, params, groups).mean()  # scores of either sign
         y = rng.permutation(np.resize(rng.permutation(k), n))
-        cases.append({"x": rng.standard_normal((n, d)), "y": y, "params": params, "groups": groups})
+        cases.append({"x": x, "y": y, "params": params, "groups": groups})
     return cases
 
 
@@ -344,8 +355,8 @@ def _few_digits(rng: Rng) -> list[Args]:
     from dlnorm.nn.data import digits
 
     data = digits(int(rng.integers(1 << 31)))
-    pairs = _images(data.x_train[:80]).reshape(2, 20, 2, -1)
-    classes = data.y_train[:80].reshape(2, 20, 2)
+    pairs = _images(data.x_train[: 4 * FEW]).reshape(2, FEW, 2, -1)
+    classes = data.y_train[: 4 * FEW].reshape(2, FEW, 2)
     threes = data.x_test[data.y_test == 3][:20]
     first, second = (int(seed) for seed in rng.choice(1 << 31, 2, replace=False))
     return [
