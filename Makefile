@@ -59,7 +59,7 @@ experiments: env  ## every experiment at its full settings (an hour); for the bo
 bench: env  ## time every norm against the textbook form (and PyTorch, if installed); for the book
 	$(BIN)/python -m dlnorm.bench --out book/data/bench.json
 
-bench-grading: env  ## 60 honest submissions, graded by us and by plain nbgrader, side by side
+bench-grading: env  ## honest submissions, 60 at a time, graded by us and by plain nbgrader, side by side
 	$(BIN)/python tests/bench/grading.py
 
 serve: book  ## show the book at http://127.0.0.1:8000

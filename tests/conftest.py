@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from nbwarden.workers import cores
 from tests import attack_table, matrix
 from tests.support import REPO, only_one
 
@@ -39,6 +40,11 @@ def pytest_configure() -> None:
     """Have an interrupt arrive: a process that a shell starts in the background ignores them."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than processors: much of what tests of grading do is to wait."""
+    return cores() + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,6 @@
 """How much faster `dlnorm grade` is than plain nbgrader, on the same submissions in one run.
 
-    python tests/bench/grading.py                60 submissions, three rounds
+    python tests/bench/grading.py                three rounds of 60 submissions, eight minutes
     python tests/bench/grading.py --soak 1000    one long run, watched for leaks
 
 Each round grades the same submissions with both, in turn, so that what else the machine does
@@ -93,9 +93,8 @@ def compare(place: Path, assignment: str, count: int, rounds: int, jobs: int) ->
     timed(binary / "nbgrader", "generate_assignment", assignment, "--force", cwd=plain)
     grade(), autograde(), feedback()
     ratios, with_feedback, rows = [], [], []
-    share = count // rounds
     for number in tqdm(range(rounds), desc="rounds", unit="round"):
-        names = hand_in(ours / "submitted", assignment, share, first=number * share)
+        names = hand_in(ours / "submitted", assignment, count, first=number * count)
         for name in names:
             shutil.copytree(ours / "submitted" / name, plain / "submitted" / name)
         if number % 2:
@@ -106,7 +105,7 @@ def compare(place: Path, assignment: str, count: int, rounds: int, jobs: int) ->
         with_feedback.append((slow + page) / fast)
         rows.append((fast, slow, page))
     print(
-        f"\n{share * rounds} submissions of {assignment}, {rounds} rounds of {share}; "
+        f"\n{rounds} rounds of {count} submissions of {assignment}; "
         f"{jobs or psutil.cpu_count()} workers; load {os.getloadavg()[0]:.1f}"
     )
     print("round   dlnorm grade   nbgrader autograde   generate_feedback   ratio   with feedback")
@@ -166,7 +165,9 @@ def soak(place: Path, assignment: str, count: int, jobs: int) -> int:
                 continue
     printed = printed or running.communicate()[0]
     seconds = time.perf_counter() - started
-    statuses = [o["status"] for o in json.loads(printed)["outcomes"]]
+    outcomes = json.loads(printed)["outcomes"]
+    statuses = [o["status"] for o in outcomes]
+    each = sorted(o["seconds"] for o in outcomes)
     time.sleep(3)  # the last kernels look for their parents once a second
 
     def when(part: float) -> float:
@@ -181,6 +182,7 @@ def soak(place: Path, assignment: str, count: int, jobs: int) -> int:
         f"\n{count} submissions in {seconds:.0f} s, {seconds / count:.2f} s each; "
         f"{statuses.count('graded')} graded"
     )
+    print(f"one submission: median {each[len(each) // 2]:.2f} s, slowest {each[-1]:.2f} s")
     print(f"second quarter {first:.0f} s, third quarter {last:.0f} s: ratio {last / first:.2f}")
     print(f"coordinator: {early:.0f} MB in the first quarter, {late:.0f} MB in the last")
     print(f"most processes at a time: {max(p for *_, p in seen)}")
@@ -211,7 +213,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--count", type=int, default=60, help="submissions (default: 60)")
+    parser.add_argument("--count", type=int, default=60, help="submissions a round (default: 60)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds (default: 3)")
     parser.add_argument("--jobs", type=int, default=0, help="workers (default: one a processor)")
     parser.add_argument("--assignment", default="batchnorm")
