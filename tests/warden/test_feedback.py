@@ -1,0 +1,45 @@
+"""The feedback page is nbconvert's own, made in less time."""
+
+from __future__ import annotations
+
+import re
+
+from bs4 import BeautifulSoup
+
+from tests.warden.course import ASSIGNMENT, DOUBLE, SECRET
+
+PICTURE = f"""
+import matplotlib.pyplot as plt
+from IPython.display import HTML, Markdown, display
+plt.plot([1, 2])
+plt.show()
+display(HTML("<table><tr><td>a & b</td></tr></table><img alt='said' src='x'>"), Markdown("*x*<y"))
+{DOUBLE}
+"""
+
+
+def normal(page: str) -> str:
+    """A page as an HTML parser writes it, without what is said of pictures that have no words."""
+    soup = BeautifulSoup(page, "html.parser")
+    for picture in soup.select("img[src^='data:']"):
+        assert picture.attrs.pop("alt")
+    return str(soup)
+
+
+def page_by(course, exporter):
+    course.api.config.GenerateFeedback.exporter_class = exporter
+    done = course.api.generate_feedback(ASSIGNMENT, "eve", force=True)
+    assert done["success"], done
+    return course.outcome("eve").page
+
+
+def test_the_page_is_nbconverts_but_for_the_words_on_pictures(course):
+    graded = course.grade({"double": PICTURE, "essay": "A *proof*: $x^2$ & <b>more</b>"})
+    ours = page_by(course, "nbwarden.feedback.FeedbackPage")
+    again = page_by(course, "nbwarden.feedback.FeedbackPage")
+    theirs = page_by(course, "nbconvert.exporters.HTMLExporter")
+    assert ours == again == graded.page
+    assert normal(ours) == normal(theirs)
+    assert 'alt="picture made by this cell"' in ours
+    assert not re.search(r"<img(?![^>]*alt=)", ours)
+    assert SECRET not in ours
