@@ -224,6 +224,7 @@ class Intake(NotebookExporter):
                 for path in self._source_files(converter, told["assignment"])
             },
             "imports": list(source.imports),
+            "modules": bool(self.extra_files),
             "answers": list(source.answers),
         }
         return super().from_filename(filename, resources=resources, **kwargs)

@@ -638,6 +638,7 @@ class Mirror:
 IMPORTS: dict[str, Any] = {}
 #: Names that the tests define themselves. `_` is IPython's.
 RESERVED = {"_", "_i"}
+MODULES_OF_STUDENTS = False
 LINK: Link | None = None
 MIRROR = Mirror()
 
@@ -651,7 +652,7 @@ def _shell() -> Any:
     return get_ipython()
 
 
-def start(imports: list[str], reserved: list[str]) -> None:
+def start(imports: list[str], reserved: list[str], theirs: bool = False) -> None:
     """Make the names of the student's notebook known to the cells of this kernel.
 
     Parameters
@@ -660,7 +661,11 @@ def start(imports: list[str], reserved: list[str]) -> None:
         Statements: what the instructor's notebook imports.
     reserved : list of str
         Names that are never looked up on the student's side.
+    theirs : bool
+        Whether students hand in modules of their own, which the instructor's cells may import.
     """
+    global MODULES_OF_STUDENTS
+    MODULES_OF_STUDENTS = theirs
     RESERVED.update(reserved)
     shell = _shell()
     shell.user_ns["__builtins__"] = StudentNames(vars(builtins))
@@ -670,9 +675,16 @@ def start(imports: list[str], reserved: list[str]) -> None:
         except Exception as error:
             # the cells that need it will say so
             warnings.warn(f"{statement}: {error}", stacklevel=1)
+            _reserve(ast.parse(statement).body[0])
     IMPORTS.pop("__builtins__", None)
     shell.events.register("pre_run_cell", _before)
     shell.events.register("post_run_cell", _after)
+
+
+def _reserve(statement: ast.stmt) -> None:
+    """If an import failed: what it would have brought is not the student's to say instead."""
+    if isinstance(statement, ast.Import | ast.ImportFrom) and not MODULES_OF_STUDENTS:
+        RESERVED.update((a.asname or a.name).partition(".")[0] for a in statement.names)
 
 
 def setup(source: str) -> None:
@@ -695,7 +707,7 @@ def setup(source: str) -> None:
                 try:
                     exec(code, shell.user_ns)
                 except Exception:  # a name of the student's, or what it leads to
-                    continue
+                    _reserve(statement)
     finally:
         LINK = link
 

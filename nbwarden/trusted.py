@@ -313,8 +313,8 @@ class TrustedKernel:
         env = {**os.environ, "MPLBACKEND": "agg"}
         await execute.async_start_new_kernel(cwd=str(self.folder), env=env)
         await execute.async_start_new_kernel_client()
-        imports = self.told.get("imports", [])
-        await self._own(f"import nbwarden.remote as __r; __r.start({imports!r}, {self.reserved!r})")
+        told = (self.told.get("imports", []), self.reserved, self.told.get("modules", False))
+        await self._own(f"import nbwarden.remote as __r; __r.start(*{told!r})")
 
     async def connect(self, student: StudentKernel) -> None:
         """Call the functions of this student's kernel from now on, if not so already."""

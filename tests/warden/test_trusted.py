@@ -264,3 +264,26 @@ def test_what_a_test_cell_may_do(freely, number):
     cell = cell_of(freely.notebook, f"t{number}")
     shown = "\n".join("\n".join(o.traceback) for o in cell.outputs if o.output_type == "error")
     assert freely.scores[f"t{number}"] == (0.5 if name == "partial credit" else 1), shown
+
+
+@pytest.mark.parametrize("welcome", [False, True])
+def test_what_an_import_fails_to_bring_is_not_the_students_to_say(welcome, tmp_path):
+    """Unless students hand in modules: then it may be one of theirs."""
+    cells = [
+        given("imports", "from vault import nearly"),
+        answer_cell("double", RIGHT["double"]),
+        graded_cell("test-double", "assert nearly(double(3), 6)"),
+    ]
+
+    def settings(c):
+        if welcome:
+            c.Intake.extra_files = ["*.py"]
+
+    course = SmallCourse(tmp_path, cells, settings)
+    forged = "import sys, types\nsys.modules['vault'] = types.ModuleType('vault')\n"
+    forged += "sys.modules['vault'].nearly = lambda a, b: True"
+    graded = course.grade(
+        {"double": "def double(x):\n    return 7"},
+        lambda notebook: notebook.cells.insert(0, own(forged)),
+    )
+    assert graded.scores == {"test-double": 2 if welcome else 0}
