@@ -10,7 +10,6 @@ from __future__ import annotations
 import html
 import json
 import re
-from functools import lru_cache
 from typing import Any
 
 import bleach  # type: ignore[import-untyped]
@@ -28,6 +27,7 @@ from traitlets import Integer, List, Unicode
 
 from nbwarden.canonical import is_base64
 from nbwarden.intake import released
+from nbwarden.remembered import remembered
 
 _TAGS = (
     *("a", "abbr", "b", "blockquote", "br", "caption", "code", "col", "colgroup", "dd", "del"),
@@ -92,7 +92,7 @@ def markdown_to_html(context: Any, source: str) -> str:
     return _rendered(source, json.dumps(cell.get("attachments", {})))
 
 
-@lru_cache(maxsize=500)  # all but the students' own text is the same on every page
+@remembered
 def _rendered(source: str, attachments: str) -> str:
     renderer = IPythonRenderer(
         escape=False, attachments=json.loads(attachments), anchor_link_text="¶"
@@ -220,7 +220,7 @@ class _Highlight:
         return _highlighted(source, self.lexer)
 
 
-@lru_cache(maxsize=500)
+@remembered
 def _highlighted(source: str, lexer: str) -> str:
     highlight: Any = Highlight2HTML
     return str(highlight(pygments_lexer=lexer)(source))

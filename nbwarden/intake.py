@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from traitlets.config import Config
 
 from nbwarden import canonical
 from nbwarden.canonical import Caps, UnreadableError
+from nbwarden.remembered import remembered
 from nbwarden.sandbox import Sandbox, SandboxError
 
 _MB = 2**20
@@ -303,7 +304,7 @@ def released(source: str, parent: Any) -> str:
     return _released(source, json.dumps(told))
 
 
-@lru_cache(maxsize=2000)  # most of what is asked for is the same for all students
+@remembered
 def _released(source: str, told: str) -> str:
     cell = nbformat.v4.new_code_cell(source)
     config = Config(json.loads(told))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from bs4 import BeautifulSoup
 
+from nbwarden.remembered import LONGEST, remembered
 from tests.warden.course import ASSIGNMENT, DOUBLE, SECRET
 
 PICTURE = f"""
@@ -43,3 +45,20 @@ def test_the_page_is_nbconverts_but_for_the_words_on_pictures(course):
     assert 'alt="picture made by this cell"' in ours
     assert not re.search(r"<img(?![^>]*alt=)", ours)
     assert SECRET not in ours
+
+
+@pytest.mark.without_sandbox
+def test_what_is_remembered_has_a_limit():
+    made = []
+
+    @remembered
+    def twice(text, mark):
+        made.append(text)
+        return text + mark + text
+
+    long = "x" * LONGEST
+    assert [twice(text, "-") for text in ("a", "b", "a")] == ["a-a", "b-b", "a-a"]
+    assert twice("a", "+") == "a+a"
+    assert twice(long, "") == twice(long, "") == 2 * long
+    assert twice(long, "-") == twice(long, "-") == long + "-" + long
+    assert made == ["a", "b", "a", long, long, long]
