@@ -209,17 +209,6 @@ _COMPILED = _Compiled()
 _UNDESCRIBED = re.compile(r"<img(?=[\s/>])(?![^>]*\salt=)")
 
 
-class _Highlight:
-    """The jinja filter `highlight_code`: code in colors."""
-
-    def __init__(self, lexer: str) -> None:
-        self.lexer = lexer
-
-    def __call__(self, source: str, metadata: Any = None) -> str:
-        """The HTML of a cell's code."""
-        return _highlighted(source, self.lexer)
-
-
 @remembered
 def _highlighted(source: str, lexer: str) -> str:
     highlight: Any = Highlight2HTML
@@ -227,12 +216,12 @@ def _highlighted(source: str, lexer: str) -> str:
 
 
 class FeedbackPage(HTMLExporter):
-    """nbconvert's page in a third of the time.
+    """nbconvert's page, made with less work.
 
-    Its templates are compiled once a process and not once a student, text that is the same for all
-    is rendered once, and it is not read again as
-    HTML when it is done, which nbconvert does for two things: to describe pictures, which is done
-    here, and to mark parts of a page of JupyterLab's, which this is not.
+    Its templates are compiled once a process and not once a student; text that is the same for all
+    is rendered once; and the page is not read again as HTML when it is done. nbconvert does that to
+    describe pictures, which is done here, and to mark parts of a page of JupyterLab's, which this
+    is not.
     """
 
     def from_notebook_node(  # type: ignore[override]
@@ -241,8 +230,8 @@ class FeedbackPage(HTMLExporter):
         """The page, and what nbconvert knows of it."""
         resources = self._init_resources(resources)  # type: ignore[no-untyped-call]
         register: Any = self.register_filter
-        language = nb.metadata.get("language_info", {})
-        register("highlight_code", _Highlight(language.get("pygments_lexer", "ipython3")))
+        lexer = nb.metadata.get("language_info", {}).get("pygments_lexer", "ipython3")
+        register("highlight_code", lambda source, metadata=None: _highlighted(source, lexer))
         choose: Any = WidgetsDataTypeFilter
         told = {"notebook_metadata": self._nb_metadata, "resources": resources}
         register("filter_data_type", choose(**told, parent=self))

@@ -24,6 +24,7 @@ import time
 import traceback
 import warnings
 import zipfile
+import zlib
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -160,12 +161,17 @@ def load(path, name=None):
         )
     checks = {}
     try:
+        with open(path, "rb") as file:
+            begins_well = file.read(4) == b"PK\3\4"
+        if not (begins_well and zipfile.is_zipfile(path)):  # NumPy would speak of pickles
+            raise zipfile.BadZipFile("it is no whole archive")
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             names = [key for key in stored.files if not key.endswith(ARRAYS)]
             for key in [name] if name in names else names:
                 text = json.loads(stored[key].tobytes().decode())
                 checks[key] = restored(text, stored[key + ARRAYS])
-    except (zipfile.BadZipFile, EOFError, KeyError, TypeError, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, LookupError, TypeError, ValueError, RuntimeError,
+            EOFError, OSError) as error:  # fmt: skip
         raise ValueError(
             f"{Path(path).name} is damaged ({Path(path).stat().st_size} bytes, in "
             f"{Path(path).parent}): {error}. Download the assignment's folder again, and put its "

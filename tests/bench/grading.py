@@ -1,6 +1,6 @@
 """How much faster `dlnorm grade` is than plain nbgrader, on the same submissions in one run.
 
-    python tests/bench/grading.py                three rounds of 60 submissions, eight minutes
+    python tests/bench/grading.py                three rounds of 60 submissions
     python tests/bench/grading.py --soak 1000    one long run, watched for leaks
 
 Each round grades the same submissions with both, in turn, so that what else the machine does

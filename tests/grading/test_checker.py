@@ -461,6 +461,22 @@ def test_a_damaged_data_file_is_explained(tmp_path, kept):
         checker.load(path)
 
 
+def test_any_damage_is_explained_or_does_no_harm(tmp_path):
+    path, good = tmp_path / "checks.npz", release.pack([spec(DOUBLE)])
+    path.write_bytes(good)
+    whole = repr(checker.load(path))
+    for at in range(len(good)):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 0x55]) + good[at + 1 :])
+        try:
+            found = repr(checker.load(path))
+        except ValueError as error:
+            found = str(error)
+        if "Download the assignment's folder again" in found:
+            assert "pickle" not in found, "that is no advice"
+        else:
+            assert found in (whole, "{}"), at  # an entry whose name is gone is not there
+
+
 def test_stored_checks_come_back_as_they_were(tmp_path):
     judged = spec(DOUBLE)
     path = tmp_path / "checks.npz"
