@@ -36,7 +36,7 @@ _ALWAYS = (
     *("ipykernel.kernelapp", "ipykernel.ipkernel", "IPython.core.completerlib"),
     *("IPython.core.debugger", "IPython.core.logger", "IPython.core.oinspect"),
     *("IPython.core.pylabtools", "IPython.extensions.storemagic", "IPython.utils.wildcard"),
-    *("matplotlib_inline.backend_inline", "psutil"),
+    "psutil",  # and not the backend of figures in the page: it looks for its shell on import
 )
 #: What students' kernels may have imported beforehand, if the assignment imports it at all: public
 #: packages, and nothing of the instructor's.

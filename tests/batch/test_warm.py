@@ -64,6 +64,9 @@ facts["modules with files elsewhere"] = sorted(
     if (getattr(module, "__file__", None) or "").startswith(("/work", "/home"))
     and "site-packages" not in module.__file__)
 print("FACTS" + json.dumps(facts, sort_keys=True))
+import matplotlib.pyplot as plt
+plt.plot([1, 2])
+plt.show()
 print("DRAWN", __import__("random").random(), __import__("numpy").random.random())
 """
 
@@ -128,6 +131,12 @@ def test_a_warm_kernel_sees_and_may_what_a_cold_one_does(graded):
     assert cold["Seccomp"] == ["2"]
     assert cold["NoNewPrivs"] == ["1"]
     assert warm_path == cold_path
+
+
+def test_figures_are_drawn(graded):
+    for made in graded:
+        for student in made.students:
+            assert "image/png" in str(made.outputs(student)), student
 
 
 def test_no_two_kernels_draw_the_same_numbers(graded):
