@@ -12,6 +12,7 @@ import resource
 import select
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def limit(name: str, value: int) -> None:
@@ -39,6 +40,23 @@ def end_if_alone() -> None:
     os.close(nothing)
 
 
+def kernel(settings: dict[str, dict[str, Any]]) -> Any:
+    """A kernel with these settings, by class and name, ready to be started.
+
+    It gets them as they are: to read them from a command line would take a fifth of its start.
+    """
+    from ipykernel.kernelapp import IPKernelApp
+    from traitlets.config import Config
+
+    class Kernel(IPKernelApp):
+        def parse_command_line(self, argv: Any = None) -> None:
+            pass
+
+    app: Any = Kernel.instance(config=Config(settings))
+    app.initialize()
+    return app
+
+
 def main(path: str) -> None:
     """Turn this process into the kernel that `path` describes."""
     end_if_alone()
@@ -56,21 +74,20 @@ def main(path: str) -> None:
     sys.argv = [sys.argv[0]]
 
     # before the submission's folder is on the path: a file called numpy.py must not come in here
-    from ipykernel.kernelapp import IPKernelApp
+    import ipykernel.kernelapp  # noqa: F401
 
     from nbwarden import servant
 
     os.chdir(told["folder"])
     servant.listen(told["calls"])
-    app = IPKernelApp.instance()
-    app.initialize(  # type: ignore[no-untyped-call]
-        [
-            f"--IPKernelApp.connection_file={told['connection']}",
-            "--HistoryManager.enabled=False",
-        ]
+    app = kernel(
+        {
+            "IPKernelApp": {"connection_file": told["connection"]},
+            "HistoryManager": {"enabled": False},
+        }
     )
     sys.path.insert(0, "")  # as in any notebook; this Python was started without
-    app.start()  # type: ignore[no-untyped-call]
+    app.start()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
+from nbformat.v4 import new_notebook
 from nbgrader import utils
 
 _MB = 2**20
@@ -41,6 +41,14 @@ class Caps:
     picture: int = 5 * _MB
 
 
+def new_cell(cell_type: str, source: str) -> NotebookNode:
+    """A cell without outputs, which nobody has checked: its notebook will be, when it is whole."""
+    cell = NotebookNode(id="cell", cell_type=cell_type, metadata=NotebookNode(), source=source)
+    if cell_type == "code":
+        cell.update(outputs=[], execution_count=None)
+    return cell
+
+
 @dataclass(frozen=True)
 class Known:
     """A cell of the instructor's, as the gradebook has it.
@@ -60,11 +68,7 @@ class Known:
 
     def cell(self, source: str | None = None) -> NotebookNode:
         """The cell with the instructor's source, or with that of a student."""
-        make = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
-        cell: NotebookNode
-        cell = make[self.cell_type](  # type: ignore[no-untyped-call]
-            self.source if source is None else source
-        )
+        cell = new_cell(self.cell_type, self.source if source is None else source)
         meta = {
             "grade_id": self.grade_id,
             "grade": self.grade,
@@ -292,9 +296,7 @@ def _placed(
 
 def _free(cell: dict[str, Any]) -> NotebookNode:
     """A student's own cell: its source, and pictures; no tags, no other metadata."""
-    make = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
-    made: NotebookNode
-    made = make[cell["cell_type"]](cell["source"])  # type: ignore[no-untyped-call]
+    made = new_cell(cell["cell_type"], cell["source"])
     if cell["attachments"] and cell["cell_type"] == "markdown":
         made.attachments = NotebookNode(cell["attachments"])
     return made
@@ -313,7 +315,7 @@ def notebook(
     if notes:
         head = "" if unreadable else "Before grading, this notebook was put in order:\n\n"
         lines = "\n".join(f"- {note}" for note in notes[:50])
-        top = new_markdown_cell(f"### A note on your submission\n\n{head}{lines}")
+        top = new_cell("markdown", f"### A note on your submission\n\n{head}{lines}")
         top.metadata["nbwarden"] = {"note": True}
         made.insert(0, top)
     for number, cell in enumerate(made):

@@ -12,6 +12,7 @@ into the sandbox.
 from __future__ import annotations
 
 import builtins
+import math
 import random
 import struct
 from collections import Counter, OrderedDict, defaultdict
@@ -66,6 +67,7 @@ _TYPES: dict[str, type] = {
     )
 } | {f"numpy.{t.__name__}": t for t in set(np.sctypeDict.values()) if np.dtype(t).kind in _NUMBERS}
 _NAMES = {kind: name for name, kind in _TYPES.items()}
+_LENGTH, _FLOAT, _COMPLEX = struct.Struct("<Q"), struct.Struct("<d"), struct.Struct("<dd")
 
 
 def _nothing_stays(value: Any) -> Ref:
@@ -92,22 +94,22 @@ class _Encoder:
         self.parts.append(data)
 
     def block(self, tag: bytes, data: bytes) -> None:
-        self.put(tag + struct.pack("<Q", len(data)))
+        self.put(tag + _LENGTH.pack(len(data)))
         self.put(data)
 
     def series(self, tag: bytes, values: Any, depth: int) -> None:
         values = list(values)
-        self.put(tag + struct.pack("<Q", len(values)))
+        self.put(tag + _LENGTH.pack(len(values)))
         for value in values:
             self.value(value, depth + 1)
 
     def array(self, tag: bytes, value: np.ndarray) -> None:
         if value.nbytes > self.limits.bytes:
             raise CodecError(f"the array is larger than {self.limits.bytes >> 20} MB")
-        self.block(tag, value.dtype.str.encode())
-        self.put(bytes([value.ndim]) + struct.pack(f"<{value.ndim}Q", *value.shape))
-        # a copy in C order, whatever the strides
-        self.block(b"_", np.ascontiguousarray(value).tobytes())
+        dtype, shape = value.dtype.str.encode(), value.shape
+        head = tag + _LENGTH.pack(len(dtype)) + dtype + bytes([len(shape)])
+        # the bytes are a copy in C order, whatever the strides
+        self.block(head + b"".join(map(_LENGTH.pack, shape)) + b"_", value.tobytes())
 
     def value(self, value: Any, depth: int = 0) -> None:
         self.items += 1
@@ -126,9 +128,9 @@ class _Encoder:
                 raise CodecError(f"the int has more than {self.limits.int_bytes} bytes")
             self.block(b"i", value.to_bytes(length, "little", signed=True))
         elif kind is float:
-            self.put(b"d" + struct.pack("<d", value))
+            self.put(b"d" + _FLOAT.pack(value))
         elif kind is complex:
-            self.put(b"c" + struct.pack("<dd", value.real, value.imag))
+            self.put(b"c" + _COMPLEX.pack(value.real, value.imag))
         elif kind is str:
             self.block(b"s", value.encode("utf-8", "surrogatepass"))
         elif kind is bytes or kind is bytearray:
@@ -137,7 +139,7 @@ class _Encoder:
             self.series(b"l" if kind is list else b"t", value, depth)
         elif kind in _DICTS:
             entries = list(dict.items(value))
-            self.put(b"m" + struct.pack("<Q", len(entries)))
+            self.put(b"m" + _LENGTH.pack(len(entries)))
             for key, entry in entries:
                 self.value(key, depth + 1)
                 self.value(entry, depth + 1)
@@ -205,24 +207,25 @@ def _random(value: Any) -> Any:
 
 class _Decoder:
     def __init__(self, data: bytes, resolve: Resolve, limits: Limits) -> None:
-        self.data, self.resolve, self.limits = memoryview(data), resolve, limits
+        self.data, self.resolve, self.limits = data, resolve, limits
         self.at = self.items = 0
 
-    def take(self, count: int) -> memoryview:
-        if count > len(self.data) - self.at:
+    def take(self, count: int) -> bytes:
+        start, end = self.at, self.at + count
+        if end > len(self.data):
             raise CodecError("the message ends too early")
-        self.at += count
-        return self.data[self.at - count : self.at]
+        self.at = end
+        return self.data[start:end]
 
     def length(self, at_least: int) -> int:
         """A length that the rest of the message can hold, at so many bytes an item."""
-        count: int = struct.unpack("<Q", self.take(8))[0]
+        count: int = _LENGTH.unpack(self.take(8))[0]
         if count * at_least > len(self.data) - self.at:
             raise CodecError("the message ends too early")
         return count
 
     def block(self) -> bytes:
-        return bytes(self.take(self.length(1)))
+        return self.take(self.length(1))
 
     def series(self, depth: int) -> list[Any]:
         return [self.value(depth + 1) for _ in range(self.length(1))]
@@ -235,15 +238,12 @@ class _Decoder:
 
     def array(self) -> np.ndarray:
         dtype = self.dtype()
-        ndim = self.take(1)[0]
-        shape = struct.unpack(f"<{ndim}Q", self.take(8 * ndim))
-        if bytes(self.take(1)) != b"_":
+        shape = tuple(_LENGTH.unpack(self.take(8))[0] for _ in range(self.take(1)[0]))
+        if self.take(1) != b"_":
             raise CodecError("an array without numbers")
         data = self.block()
-        entries = 1
-        for size in shape:
-            entries *= size
-        if ndim > 64 or max(shape, default=0) > 2**40 or entries * dtype.itemsize != len(data):
+        entries = math.prod(shape)
+        if len(shape) > 64 or entries * dtype.itemsize != len(data) or max((0, *shape)) > 2**40:
             raise CodecError(f"an array of shape {shape[:8]} with {len(data)} bytes")
         # a copy of its own, writable and aligned
         return np.frombuffer(bytearray(data), dtype).reshape(shape)
@@ -262,7 +262,7 @@ class _Decoder:
             raise CodecError(f"nested deeper than {self.limits.depth} levels")
         if self.items > self.limits.items:
             raise CodecError(f"more than {self.limits.items} parts")
-        read = self._READ.get(bytes(self.take(1)))
+        read = self._READ.get(self.take(1))
         if read is None:
             raise CodecError("an unknown kind of value")
         return read(self, depth)
@@ -335,8 +335,8 @@ class _Decoder:
         b"F": lambda d, _: False,
         b"E": lambda d, _: Ellipsis,
         b"i": lambda d, _: d.integer(),
-        b"d": lambda d, _: struct.unpack("<d", d.take(8))[0],
-        b"c": lambda d, _: complex(*struct.unpack("<dd", d.take(16))),
+        b"d": lambda d, _: _FLOAT.unpack(d.take(8))[0],
+        b"c": lambda d, _: complex(*_COMPLEX.unpack(d.take(16))),
         b"s": lambda d, _: d.block().decode("utf-8", "surrogatepass"),
         b"b": lambda d, _: d.block(),
         b"B": lambda d, _: bytearray(d.block()),
@@ -373,7 +373,7 @@ def decode(data: bytes, resolve: Resolve = _nothing_known, limits: Limits | None
     CodecError
         If it is not exactly one well-formed value within the limits.
     """
-    decoder = _Decoder(data, resolve, limits or Limits())
+    decoder = _Decoder(bytes(data), resolve, limits or Limits())
     try:
         value = decoder.value()
     except CodecError:
@@ -388,31 +388,33 @@ def decode(data: bytes, resolve: Resolve = _nothing_known, limits: Limits | None
 # ---------------------------------------------------------------- global random state
 
 
-def global_random_state() -> dict[str, Any]:
-    """The states of NumPy's and Python's global generators, as values that cross."""
-    version, words, gauss = random.getstate()
-    return {
-        "numpy": np.random.get_state(legacy=False),
-        "python": (version, np.array(words, np.uint64), gauss),
-    }
+def global_random_state() -> tuple[Any, Any]:
+    """The states of Python's and NumPy's global generators, to compare or to send."""
+    return random.getstate(), np.random.get_state(legacy=False)
 
 
-def set_global_random_state(state: Any) -> None:
-    """Put back what `global_random_state` gave; CodecError if it is not that."""
+def sendable(state: tuple[Any, Any]) -> dict[str, Any]:
+    """A state that `global_random_state` gave, as values that cross in few parts."""
+    (version, words, gauss), numpy = state
+    return {"numpy": numpy, "python": (version, np.array(words, np.uint32), gauss)}
+
+
+def set_global_random_state(sent: Any) -> None:
+    """Put back what `sendable` gave; CodecError if it is not that."""
     try:
-        version, words, gauss = state["python"]
-        random.setstate((version, tuple(int(word) for word in words), gauss))
-        np.random.set_state(state["numpy"])
+        version, words, gauss = sent["python"]
+        random.setstate((version, tuple(words.tolist()), gauss))
+        np.random.set_state(sent["numpy"])
     except Exception as error:  # whatever the generators make of a state that is none
         raise CodecError(f"no state of the global generators: {error}") from None
 
 
-def same_state(a: dict[str, Any], b: dict[str, Any]) -> bool:
+def same_state(a: tuple[Any, Any], b: tuple[Any, Any]) -> bool:
     """Whether two states that `global_random_state` gave are the same."""
 
-    def parts(state: dict[str, Any]) -> tuple[Any, ...]:
-        (version, words, gauss), numpy = state["python"], dict(state["numpy"])
-        bits = numpy.pop("state")
-        return version, words.tobytes(), gauss, bits["key"].tobytes(), bits["pos"], numpy
+    def parts(numpy: dict[str, Any]) -> tuple[Any, ...]:
+        rest = dict(numpy)
+        bits = rest.pop("state")
+        return bits["key"].tobytes(), bits["pos"], rest
 
-    return parts(a) == parts(b)
+    return bool(a[0] == b[0] and parts(a[1]) == parts(b[1]))

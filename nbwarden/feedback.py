@@ -26,7 +26,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Integer, List, Unicode
 
 from nbwarden.canonical import is_base64
-from nbwarden.intake import released
+from nbwarden.intake import preprocessed, released
 from nbwarden.remembered import remembered
 
 _TAGS = (
@@ -237,6 +237,9 @@ class FeedbackPage(HTMLExporter):
         register("filter_data_type", choose(**told, parent=self))
         page, resources = TemplateExporter.from_notebook_node(self, nb, resources, **kwargs)
         return _UNDESCRIBED.sub('<img alt="picture made by this cell"', page), resources
+
+    def _preprocess(self, nb: NotebookNode, resources: Any) -> tuple[Any, Any]:
+        return preprocessed(self, nb, resources)
 
     def _create_environment(self) -> Environment:
         environment: Environment

@@ -204,6 +204,9 @@ class Intake(NotebookExporter):
 
     # -------- notebooks
 
+    def _preprocess(self, nb: nbformat.NotebookNode, resources: Any) -> tuple[Any, Any]:
+        return preprocessed(self, nb, resources)
+
     def from_filename(self, filename: str, resources: Any = None, **kwargs: Any) -> Any:
         """Read a notebook: a submitted one carefully, one that is already rebuilt as it is."""
         converter = self.parent
@@ -265,6 +268,19 @@ class Intake(NotebookExporter):
         return released(source, self)
 
 
+def preprocessed(
+    exporter: Any, nb: nbformat.NotebookNode, resources: Any
+) -> tuple[nbformat.NotebookNode, Any]:
+    """What nbconvert's exporters do to their copy of a notebook, without copying it twice more.
+
+    It is held against its schema once, when all is done to it, and not after each step.
+    """
+    for preprocessor in exporter._preprocessors:
+        nb, resources = preprocessor(nb, resources)
+    nbformat.validate(nb, relax_add_props=True)
+    return nb, resources
+
+
 @dataclass(frozen=True)
 class SourceNotebook:
     """What grading asks of an instructor's notebook.
@@ -306,7 +322,7 @@ def released(source: str, parent: Any) -> str:
 
 @remembered
 def _released(source: str, told: str) -> str:
-    cell = nbformat.v4.new_code_cell(source)
+    cell = canonical.new_cell("code", source)
     config = Config(json.loads(told))
     ClearHiddenTests(config=config)._remove_hidden_test_region(cell)
     ClearMarkScheme(config=config)._remove_mark_scheme_region(cell)

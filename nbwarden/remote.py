@@ -96,7 +96,7 @@ class Link:
         self.socket.settimeout(call_timeout)  # nobody may accept, or read what is sent
         self.process = _connect(self.socket, path)
         self.alive = True
-        self.state: dict[str, Any] | None = None
+        self.state: tuple[Any, Any] | None = None
         self.callbacks: dict[int, Any] = {}
         self.errors: dict[int, type[BaseException]] = {}
 
@@ -272,7 +272,8 @@ class Link:
         """Have something done with an object on the student's side; what comes of it."""
         MIRROR.push()
         state = codec.global_random_state()
-        news = None if self.state and codec.same_state(state, self.state) else state
+        known = self.state is not None and codec.same_state(state, self.state)
+        news = None if known else codec.sendable(state)
         try:
             reply = self.ask("call", action, target, args, kwargs, news)
         except CodecError as error:

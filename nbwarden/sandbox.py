@@ -413,7 +413,10 @@ class Sandbox(KernelProvisionerBase):
         """Stop the sandbox when all its processes together take too much memory, or time."""
         end = time.monotonic() + self.wall_time
         first = self._first
-        while first is not None and self.process is not None and self.process.poll() is None:
+        while True:
+            time.sleep(0.25)
+            if first is None or self.process is None or self.process.poll() is not None:
+                return
             used = 0
             with suppress(psutil.Error):
                 for process in (first, *first.children(recursive=True)):
@@ -426,7 +429,6 @@ class Sandbox(KernelProvisionerBase):
             if self.reason:
                 self._kill_all()
                 return
-            time.sleep(0.25)
 
     def _kill_all(self) -> None:
         """Kill the first process inside: the system kills all others with it."""

@@ -109,7 +109,6 @@ def _call(action: str, target: Any, args: tuple[Any, ...], kwargs: Any, state: A
             outcome = ("returned", _ACTIONS[action](target, *args, **kwargs))
         except BaseException as error:
             outcome = ("raised", _described(error))
-    sys.stdout.flush()
     changed = [
         (index, value)
         for index, value in enumerate((*args, *kwargs.values()))
@@ -117,7 +116,8 @@ def _call(action: str, target: Any, args: tuple[Any, ...], kwargs: Any, state: A
     ]
     after = codec.global_random_state()
     told = [(w.category.__name__, str(w.message)[:1000]) for w in caught[:20]]
-    extra = (changed, None if codec.same_state(before, after) else after, told)
+    news = None if codec.same_state(before, after) else codec.sendable(after)
+    extra = (changed, news, told)
     try:
         send((*outcome, *extra))
     except codec.CodecError as error:

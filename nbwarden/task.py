@@ -13,6 +13,7 @@ import logging
 import re
 import shutil
 import sqlite3
+import sys
 import tempfile
 import time
 import traceback
@@ -26,11 +27,11 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import nbgrader.api
+from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import SAWarning
-from sqlalchemy.pool import NullPool
+from sqlalchemy.orm import scoped_session, sessionmaker
 from traitlets.config import Config
 
 from nbwarden import canonical, folders, transfer
@@ -111,7 +112,10 @@ def _run(package: Package, task: Task, root: Path) -> Result:
     home = _unpacked(package)
     db_url = _own_gradebook(home, task.rows)
     config = _own_config(package.config, root, home, db_url)
-    WARM.prepare(package.key, _imports(package), config)
+    if sys.platform.startswith("linux"):
+        if WARM.key != package.key:
+            WARM.begin(package.key, _imports(package), home / package.assignment)
+        WARM.use(config)
     course = open_course(config)
     submitted = Path(course.coursedir.format_path("submitted", student, assignment))
     folders.unpack(task.files, submitted)
@@ -163,8 +167,6 @@ def unreadable(folder: Path, package: Package) -> str:
 
 def _void(db_url: str, package: Package, task: Task) -> Rows:
     """The submission's rows with no points: no older mark stands for what could not be graded."""
-    from nbgrader.api import Gradebook
-
     with _quiet(), Gradebook(db_url, package.config.CourseDirectory.course_id or "") as gradebook:
         gradebook.update_or_create_student(task.student)
         submission = gradebook.update_or_create_submission(task.assignment, task.student)
@@ -177,7 +179,7 @@ def _void(db_url: str, package: Package, task: Task) -> Rows:
 
 
 def _rows(db_url: str, assignment: str, student: str) -> Rows:
-    with _engine(db_url).connect() as connection:
+    with _engines[db_url].connect() as connection:
         return transfer.submission_rows(connection, assignment, student)
 
 
@@ -226,23 +228,34 @@ def _own_gradebook(home: Path, rows: Rows) -> str:
     path = folder / "gradebook.db"
     db_url = f"sqlite:///{path}"
     if db_url not in _engines:
-        _engines[db_url] = create_engine(db_url, poolclass=NullPool)
+        _engines[db_url] = create_engine(db_url)
+    _engines[db_url].dispose()  # what is connected still sees the file of the task before
     shutil.rmtree(folder, ignore_errors=True)  # with whatever a task that failed has left
     folder.mkdir()
     transfer.small_gradebook(path, home / "gradebook.db", rows, _engines[db_url])
     return db_url
 
 
-def _engine(db_url: str, **options: Any) -> Engine:
-    """What nbgrader uses instead of `create_engine`.
+_open = Gradebook.__init__
 
-    It makes a dozen engines for each submission, and each of them compiles the same statements;
-    for the gradebooks of tasks there is one, which knows them from the task before.
+
+def _open_at_once(
+    self: Gradebook, db_url: str, course_id: str = "default_course", authenticator: Any = None
+) -> None:
+    """Open a gradebook; that of a task, without looking whether it is one.
+
+    nbgrader opens a dozen for each submission. Each looks for all its tables, and compiles the
+    same statements anew; those of tasks share an engine, which knows them from the task before.
     """
-    return _engines.get(db_url) or create_engine(db_url, **options)
+    if db_url not in _engines:
+        _open(self, db_url, course_id, authenticator)
+        return
+    self.engine = _engines[db_url]
+    self.db = scoped_session(sessionmaker(autoflush=True, bind=self.engine, future=True))
+    self.course_id, self.authenticator = course_id, authenticator
 
 
-vars(nbgrader.api)["create_engine"] = _engine
+setattr(Gradebook, "__init__", _open_at_once)  # noqa: B010  (mypy refuses an assignment)
 
 
 @event.listens_for(Engine, "connect")

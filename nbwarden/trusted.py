@@ -22,12 +22,12 @@ from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_output
 from nbgrader import utils
 from nbgrader.preprocessors import Execute
 from traitlets import Float, Integer
 
-from nbwarden.canonical import names_bound
+from nbwarden.canonical import names_bound, new_cell
 from nbwarden.client import PromptClient
 from nbwarden.sandbox import SandboxedKernelManager, SandboxError
 
@@ -67,7 +67,7 @@ class TrustedExecute(Execute):  # type: ignore[misc]
     ) -> tuple[NotebookNode, Any]:
         """Run the notebook; every test cell ends with a result of its own run or an error."""
         # nbclient puts every cell it runs into its notebook: so it has one of its own
-        NotebookClient.__init__(self, _scratch(nb), None)
+        NotebookClient.__init__(self, _scratch(nb), None, record_timing=False)
         self.reset_execution_trackers()
         self._check_assign_resources(resources)
         run_sync(self._run)(nb, resources or {})
@@ -108,7 +108,7 @@ class TrustedExecute(Execute):  # type: ignore[misc]
         if not student.alive:
             await student.restart()
         await tests.connect(student)
-        run = new_code_cell(cell.source)
+        run = new_cell("code", cell.source)
         serving = asyncio.ensure_future(student.serve())
         try:
             await tests.run(run)
@@ -163,7 +163,7 @@ class StudentKernel:
         for index in ran:
             if not self.alive:
                 break
-            await self.run(index, new_code_cell(self.nb.cells[index].source))
+            await self.run(index, new_cell("code", self.nb.cells[index].source))
         return self.alive
 
     async def run(self, index: int, cell: NotebookNode) -> None:
@@ -190,7 +190,7 @@ class StudentKernel:
             return []
         assert self.client is not None
         self.client.begin(timeout=False)
-        cell = new_code_cell(_SERVE)
+        cell = new_cell("code", _SERVE)
         try:
             await self.client.async_execute_cell(cell, 0, store_history=False)
         except Exception as error:
@@ -238,6 +238,7 @@ class _Client(NotebookClient):
             raise_on_iopub_timeout=True,
             startup_timeout=execute.startup_timeout,
             store_widget_state=False,
+            record_timing=False,
             log=execute.log,
         )
         self.manager, self.left = manager, execute.output_size
@@ -381,8 +382,8 @@ def _is_test(cell: NotebookNode) -> bool:
 def _scratch(nb: NotebookNode) -> NotebookNode:
     """A notebook of one cell, for the same kernel."""
     metadata = {key: value for key, value in nb.metadata.items() if key == "kernelspec"}
-    made: NotebookNode = new_notebook(cells=[new_code_cell()], metadata=metadata)
-    return made
+    cells = [new_cell("code", "")]
+    return NotebookNode(cells=cells, metadata=metadata, nbformat=4, nbformat_minor=5)
 
 
 def _error(name: str, text: str) -> NotebookNode:

@@ -11,6 +11,8 @@ import asyncio
 import atexit
 import json
 import os
+import py_compile
+import re
 import shutil
 import socket
 import subprocess
@@ -19,6 +21,7 @@ import tempfile
 import time
 import uuid
 from contextlib import suppress
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -36,6 +39,7 @@ _ALWAYS = (
     *("ipykernel.kernelapp", "ipykernel.ipkernel", "IPython.core.completerlib"),
     *("IPython.core.debugger", "IPython.core.logger", "IPython.core.oinspect"),
     *("IPython.core.pylabtools", "IPython.extensions.storemagic", "IPython.utils.wildcard"),
+    *("sqlite3", "tornado.platform.asyncio", "zmq.utils.garbage"),
     "psutil",  # and not the backend of figures in the page: it looks for its shell on import
 )
 #: What students' kernels may have imported beforehand, if the assignment imports it at all: public
@@ -96,15 +100,36 @@ class Warm:
         self.key = ""
         self.zygotes: dict[str, Zygote] = {}
         self.imports: list[str] = []
+        self.compiled: dict[str, Path] = {}  # from where it is looked for, in the kernel's folder
         self.place: Path | None = None
 
-    def prepare(self, key: str, imports: list[str], config: Config) -> None:
-        """Make the next kernels those of another assignment, and have nbgrader start them warm."""
-        if not sys.platform.startswith("linux"):
-            return
-        if key != self.key:
-            self.end()
-            self.key, self.imports = key, imports
+    def begin(self, key: str, imports: list[str], source: Path) -> None:
+        """Make the next kernels those of another assignment.
+
+        Parameters
+        ----------
+        key : str
+            Names the content of what follows.
+        imports : list of str
+            Modules that the assignment's cells import.
+        source : Path
+            The folder with the instructor's files. Its modules are compiled once for all kernels;
+            Python takes what was compiled for the very same source only.
+        """
+        self.end()
+        self.key, self.imports = key, imports
+        self.place = Path(tempfile.mkdtemp(prefix="nbw-warm-"))
+        for module in source.rglob("*.py"):
+            cache = cache_from_source(str(module.relative_to(source)))
+            target = self.place / "compiled" / cache
+            with suppress(py_compile.PyCompileError):  # whoever imports it will say so
+                mode = py_compile.PycInvalidationMode.CHECKED_HASH
+                py_compile.compile(str(module), str(target), doraise=True, invalidation_mode=mode)
+                self.compiled[cache] = target
+
+    @staticmethod
+    def use(config: Config) -> None:
+        """Have nbgrader start its kernels warm."""
         config.TrustedExecute.kernel_manager_class = "nbwarden.warm.ForkedKernelManager"
         # the one place where the core says which sandbox a kernel manager has
         vars(sandbox)["Sandbox"] = WarmSandbox
@@ -121,7 +146,7 @@ class Warm:
     def student(self, path: list[str], environment: dict[str, str]) -> Zygote:
         """The zygote of students' kernels. It knows of this package what travels, and no more."""
         if "student" not in self.zygotes:
-            self.place = Path(tempfile.mkdtemp(prefix="nbw-warm-"))
+            assert self.place is not None
             package = self.place / "lib" / "nbwarden"
             package.mkdir(parents=True)
             package.joinpath("__init__.py").touch()
@@ -148,6 +173,7 @@ class Warm:
         for zygote in self.zygotes.values():
             zygote.end()
         self.zygotes.clear()
+        self.compiled = {}
         if self.place is not None:
             shutil.rmtree(self.place, ignore_errors=True)
             self.place = None
@@ -175,12 +201,18 @@ class _Forked(LocalProvisioner):
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Start the kernel: forked, or as ever."""
-        if "ipykernel_launcher" not in cmd:
+        settings = _settings(cmd)
+        if settings is None:
             return await super().launch_kernel(cmd, **kwargs)
+        folder = kwargs.get("cwd") or os.getcwd()
+        for name, source in WARM.compiled.items():
+            target = Path(folder, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
         answer = WARM.tests().ask(
-            folder=kwargs.get("cwd") or os.getcwd(),
+            folder=folder,
             environment=dict(kwargs.get("env") or os.environ),
-            arguments=cmd[cmd.index("ipykernel_launcher") + 1 :],
+            settings=settings,
         )
         process = _Process(answer["pid"])
         self.process = cast(Any, process)
@@ -191,6 +223,20 @@ class _Forked(LocalProvisioner):
         """Signal the kernel and its children, if it is still there: nobody keeps its number."""
         if self.process is not None and self.process.poll() is None:
             await super().send_signal(signum)
+
+
+def _settings(command: list[str]) -> dict[str, dict[str, str]] | None:
+    """What the command of an ipykernel says, by class and name; None if it says anything else."""
+    if "ipykernel_launcher" not in command:
+        return None
+    settings: dict[str, dict[str, str]] = {}
+    flag, file, *words = command[command.index("ipykernel_launcher") + 1 :]
+    for word in (f"--IPKernelApp.connection_file={file}" if flag == "-f" else flag, *words):
+        found = re.fullmatch(r"--(\w+)\.(\w+)=(.*)", word)
+        if not found:
+            return None
+        settings.setdefault(found[1], {})[found[2]] = found[3]
+    return settings
 
 
 class _Process:
@@ -237,6 +283,19 @@ def _runs(process: psutil.Process | None) -> bool:
     return False
 
 
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    """The children of a process; of one with a single thread the system has a list of them."""
+    try:
+        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("ascii")
+    except OSError:  # not every system; then all processes there are must be looked through
+        return cast(list[psutil.Process], process.children())
+    found = []
+    for number in listed.split():
+        with suppress(psutil.Error):
+            found.append(psutil.Process(int(number)))
+    return found
+
+
 # ---------------------------------------------------------------- the student's kernel
 
 
@@ -254,6 +313,12 @@ class WarmSandbox(Sandbox):
             # what bubblewrap starts only keeps the sandbox open
             own[inside / "lib" / "nbwarden" / "boot.py"] = _HOLD
         return own
+
+    def _submission(self) -> list[tuple[str, Path]]:
+        files = super()._submission()
+        there = {name for name, _ in files}
+        compiled = {f"/submission/{name}": source for name, source in WARM.compiled.items()}
+        return files + [(n, source) for n, source in compiled.items() if n not in there]
 
     @property
     def _cold(self) -> bool:
@@ -282,7 +347,7 @@ class WarmSandbox(Sandbox):
         assert self._first is not None
         inside, _ = self._started
         deadline = time.monotonic() + 60
-        while not (held := self._first.children()):  # then all is mounted
+        while not (held := _children(self._first)):  # then all is mounted
             if time.monotonic() > deadline or not _runs(self._first):
                 raise SandboxError(f"the sandbox did not start: {self._complaint()}")
             await asyncio.sleep(0.002)
@@ -298,7 +363,7 @@ class WarmSandbox(Sandbox):
             boot=str(inside / "lib" / "nbwarden" / "boot.py"),
             told=str(inside / "boot.json"),
         )
-        while not (found := [p for p in self._first.children() if p not in held]):
+        while not (found := [p for p in _children(self._first) if p not in held]):
             if time.monotonic() > deadline or not _runs(self._first):
                 raise SandboxError("the forked kernel did not stay")
             await asyncio.sleep(0.002)

@@ -14,6 +14,7 @@ import ctypes
 import fcntl
 import gc
 import importlib
+import io
 import json
 import os
 import signal
@@ -42,6 +43,9 @@ def main(told: dict[str, Any]) -> None:
         # what is not here will be imported, or found missing, by the code that wants it
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    for rehearse in (_show_an_error, _draw_a_figure):
+        with contextlib.suppress(Exception):  # then it is not quicker, and that is all
+            rehearse()
     gc.collect()
     gc.freeze()  # so that a child's garbage collection does not copy all of this
     asked = socket.socket(fileno=os.dup(0))
@@ -62,6 +66,32 @@ def main(told: dict[str, Any]) -> None:
         asked.send(json.dumps(answer).encode())
 
 
+def _show_an_error() -> None:
+    """Show one as a cell would: the first time, the file of every module there is is looked up."""
+    from IPython.core.ultratb import FormattedTB
+
+    show: Any = FormattedTB
+    try:
+        raise ValueError
+    except ValueError as error:
+        show(mode="Context").structured_traceback(type(error), error, error.__traceback__)
+
+
+def _draw_a_figure() -> None:
+    """Draw one, if anybody here will: fonts are found and read the first time."""
+    if "matplotlib.pyplot" not in sys.modules:
+        return
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure()  # of pyplot nothing is touched: to a kernel, its first figure is the first
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], label="a line")
+    axes.set(title="title", xlabel="$x$", ylabel="y")
+    axes.legend()
+    FigureCanvasAgg(figure).print_figure(io.BytesIO(), bbox_inches="tight")
+
+
 def _fork_tests(request: dict[str, Any], asked: socket.socket) -> int:
     parent = os.getpid()
     pid = os.fork()
@@ -76,10 +106,10 @@ def _fork_tests(request: dict[str, Any], asked: socket.socket) -> int:
         os.chdir(request["folder"])
         _change_environment(request["environment"])
         sys.path.insert(0, "")  # the instructor's own modules lie in the folder
-        sys.argv = ["ipykernel_launcher", *request["arguments"]]
-        from ipykernel.kernelapp import IPKernelApp
+        sys.argv = ["ipykernel_launcher"]
+        from nbwarden import boot
 
-        IPKernelApp.launch_instance(request["arguments"])
+        boot.kernel(request["settings"]).start()
     raise AssertionError
 
 

@@ -193,7 +193,7 @@ def restored(value, data):
         if set(value) != {"dtype", "shape", "start"}:
             return {key: restored(entry, data) for key, entry in value.items()}
         dtype, shape = np.dtype(value["dtype"]), tuple(value["shape"])
-        end = value["start"] + dtype.itemsize * int(np.prod(shape))
+        end = value["start"] + dtype.itemsize * math.prod(shape)
         return data[value["start"] : end].view(dtype).reshape(shape)
     return [restored(entry, data) for entry in value] if isinstance(value, list) else value
 

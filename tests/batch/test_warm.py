@@ -58,6 +58,7 @@ facts["attempts"] = {
     "nbgrader": attempt(lambda: __import__("nbwarden.canonical")),
 }
 facts["hostname"] = socket.gethostname()
+facts["keeps bytecode"] = not sys.dont_write_bytecode
 facts["debugger"] = "debugpy" in sys.modules and sys.modules["debugpy"] is None
 facts["modules with files elsewhere"] = sorted(
     name for name, module in list(sys.modules.items())
@@ -67,6 +68,10 @@ print("FACTS" + json.dumps(facts, sort_keys=True))
 import matplotlib.pyplot as plt
 plt.plot([1, 2])
 plt.show()
+import importlib.util
+compiled = importlib.util.cache_from_source("helper.py")
+print("COMPILED", open(compiled, "rb").read(16).hex(),
+      importlib.util.source_hash(open("helper.py", "rb").read()).hex())
 print("DRAWN", __import__("random").random(), __import__("numpy").random.random())
 """
 
@@ -139,6 +144,16 @@ def test_figures_are_drawn(graded):
             assert "image/png" in str(made.outputs(student)), student
 
 
+def test_the_instructors_modules_are_compiled_once_for_all(graded):
+    checked = []
+    for made in graded:
+        found, source = told(made, "s000", "COMPILED").split()
+        flags, of = bytes.fromhex(found)[4:8], bytes.fromhex(found)[8:].hex()
+        checked.append((flags[0], of == source))
+    # a kernel that has compiled it looks at its date; one that was given it, at its source
+    assert checked == [(0, False), (0b11, True)]
+
+
 def test_no_two_kernels_draw_the_same_numbers(graded):
     _, warm = graded
     drawn = {told(warm, student, "DRAWN") for student in warm.students}
@@ -167,9 +182,10 @@ def test_a_kernel_ends_with_the_process_that_forked_it(tmp_path, delay):
         "from nbwarden.warm import Zygote, _ALWAYS\n"
         "path = [entry for entry in sys.path if entry]\n"
         "zygote = Zygote('tests', path, [*_ALWAYS], dict(os.environ))\n"
-        "arguments = ['-f', os.path.join(sys.argv[1], 'connection.json')]\n"
+        "file = os.path.join(sys.argv[1], 'connection.json')\n"
+        "settings = {'IPKernelApp': {'connection_file': file}}\n"
         "environment = dict(os.environ)\n"
-        "told = zygote.ask(folder=sys.argv[1], environment=environment, arguments=arguments)\n"
+        "told = zygote.ask(folder=sys.argv[1], environment=environment, settings=settings)\n"
         "kernel = psutil.Process(told['pid'])\n"
         "time.sleep(float(sys.argv[2]))\n"
         "assert kernel.is_running() and kernel.status() != psutil.STATUS_ZOMBIE\n"

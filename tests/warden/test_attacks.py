@@ -25,6 +25,7 @@ from nbwarden import remote, sandbox
 from nbwarden.warm import WARM
 from tests.warden.attacks import ATTACKS, FOUND, WRONG
 from tests.warden.course import (
+    ASSIGNMENT,
     RIGHT,
     SECRET,
     SmallCourse,
@@ -143,7 +144,8 @@ def test_no_attack_succeeds(attacks, kernels, tmp_path, monkeypatch, record_prop
         limits(config)
         if kernels == "warm":
             monkeypatch.setattr(sandbox, "Sandbox", sandbox.Sandbox)  # to be put back
-            WARM.prepare("attacks", ["numpy"], config)
+            WARM.begin("attacks", ["numpy"], tmp_path / "source" / ASSIGNMENT)
+            WARM.use(config)
 
     monkeypatch.setenv("ATTACK_CANARY", "ATTACK_" + "CANARY")
     course = SmallCourse(tmp_path, settings=settings)
