@@ -211,7 +211,7 @@ def _grade_class(nbgrader_course: Course, arguments: argparse.Namespace, known: 
             f"skipping submitted/*/{name}: no such assignment (there are: {', '.join(known)})",
             file=sys.stderr,
         )
-    outcomes = command.grade(nbgrader_course, names, arguments, preload=("dlnorm.cli",))
+    outcomes = command.grade(nbgrader_course, names, arguments)
     status = command.summary(nbgrader_course, outcomes, as_json=arguments.json)
     if not arguments.json:
         print("Written answers: start `jupyter lab` there and open Nbgrader > Formgrader.")

@@ -2,7 +2,16 @@
 
 import sys
 
-from nbwarden.command import main
+from nbwarden import workers
+
+
+def main() -> int:
+    """Run the command; its exit status."""
+    workers.begin_grading(sys.argv)
+    from nbwarden import command  # its imports take a second, and so do those of the workers
+
+    return command.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -23,7 +23,7 @@ from nbwarden.intake import Intake
 from nbwarden.sandbox import Sandbox
 from nbwarden.task import Package, Result, Task, open_course, run, said
 from nbwarden.transfer import Record
-from nbwarden.workers import LocalPool, Lost
+from nbwarden.workers import GRADING, LocalPool, Lost
 
 #: When so many submissions in a row meet trouble on our side, it is no use to go on.
 IN_A_ROW = 3
@@ -65,9 +65,9 @@ def grade_job(job: Job) -> Result:
     return run(*job)
 
 
-def local_pool(count: int = 0, preload: tuple[str, ...] = ()) -> LocalPool[Job, Result]:
+def local_pool(count: int = 0) -> LocalPool[Job, Result]:
     """Workers on this machine, one for each processor if `count` is 0."""
-    return LocalPool(grade_job, count, ("nbwarden.task", "nbwarden.trusted", *preload))
+    return LocalPool(grade_job, count, GRADING)
 
 
 class Course:

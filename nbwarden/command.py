@@ -72,15 +72,10 @@ def apply(config: Config, arguments: argparse.Namespace) -> None:
         print(_NO_SANDBOX, file=sys.stderr)
 
 
-def grade(
-    course: Course,
-    names: list[str],
-    arguments: argparse.Namespace,
-    preload: tuple[str, ...] = (),
-) -> list[Outcome]:
+def grade(course: Course, names: list[str], arguments: argparse.Namespace) -> list[Outcome]:
     """Grade these assignments with a progress bar; the outcomes, by assignment and student."""
     outcomes: list[Outcome] = []
-    with _pool(arguments, preload) as pool:
+    with _pool(arguments) as pool:
         run = course.grade(names, pool, force=arguments.force)
         with tqdm(total=run.total, unit="submission", desc="grading", dynamic_ncols=True) as bar:
             for outcome in run:
@@ -90,13 +85,11 @@ def grade(
     return sorted(outcomes, key=lambda o: (o.assignment, o.student))
 
 
-def _pool(
-    arguments: argparse.Namespace, preload: tuple[str, ...]
-) -> ClusterPool | LocalPool[Job, Result]:
+def _pool(arguments: argparse.Namespace) -> ClusterPool | LocalPool[Job, Result]:
     """What does the work: processes on this machine, or a cluster."""
     if arguments.scheduler:
         return ClusterPool(arguments.scheduler)
-    return local_pool(arguments.jobs, preload)
+    return local_pool(arguments.jobs)
 
 
 def summary(course: Course, outcomes: list[Outcome], *, as_json: bool) -> int:

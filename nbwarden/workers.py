@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import connection
+from multiprocessing import connection, forkserver
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -31,6 +31,12 @@ Result = TypeVar("Result")
 TRIES = 2
 #: Seconds after which a worker that says nothing is ended. The sandbox has limits far below.
 PATIENCE = 3600.0
+
+#: What a worker that grades wants to have imported; the second line is what others import late.
+GRADING = (
+    *("nbwarden.task", "nbwarden.trusted", "nbwarden.feedback"),
+    *("ipykernel.kernelspec", "IPython.lib.lexers", "pygments.styles.default", "jinja2.ext"),
+)
 
 _FOLDER = "nbw-pool-"
 
@@ -47,6 +53,22 @@ def cores() -> int:
     with suppress(AttributeError):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def begin(*preload: str) -> None:
+    """Start the process that workers are forked from, which imports these modules meanwhile.
+
+    A command calls this before its own imports, which take as long; if it does not, the first pool
+    does. The process ends with this one.
+    """
+    forkserver.set_forkserver_preload(["nbwarden.workers", *preload])
+    forkserver.ensure_running()
+
+
+def begin_grading(words: list[str]) -> None:
+    """Begin for a command with these arguments, unless it will not want workers of this machine."""
+    if not any(word.startswith(("-h", "--h", "--s")) for word in words):
+        begin(*GRADING)
 
 
 class LocalPool(Generic[Job, Result]):
@@ -68,7 +90,7 @@ class LocalPool(Generic[Job, Result]):
         self.work = work
         self.count = count or cores()
         self._start = multiprocessing.get_context("forkserver")
-        self._start.set_forkserver_preload(["nbwarden.workers", *preload])
+        begin(*preload)
         self._workers: list[_Worker] = []
         self._home: Path | None = None
         self._lock: int | None = None
@@ -152,7 +174,8 @@ class _Worker:
 
     def __init__(self, start: Any, work: Callable[[Any], Any], home: Path) -> None:
         self.pipe, theirs = start.Pipe()
-        self.process = start.Process(target=_serve, args=(theirs, work, str(home)), daemon=True)
+        told = (theirs, work, str(home), dict(os.environ))
+        self.process = start.Process(target=_serve, args=told, daemon=True)
         self.process.start()
         theirs.close()  # so that the worker's end closes with the worker
         self.job: Any = None
@@ -190,8 +213,9 @@ class _Worker:
         self.process.close()
 
 
-def _serve(pipe: Any, work: Callable[[Any], Any], home: str) -> None:
+def _serve(pipe: Any, work: Callable[[Any], Any], home: str, environment: dict[str, str]) -> None:
     """What a worker process does: jobs, until nobody sends any."""
+    os.environ.update(environment)  # it may have changed since `begin`
     os.setsid()  # Ctrl-C is for the coordinator, which ends its workers
     threading.Thread(target=_follow_coordinator, daemon=True).start()
     own = tempfile.mkdtemp(dir=home)

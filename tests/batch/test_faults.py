@@ -139,6 +139,41 @@ print({{job.split()[0] + str(len(job.split())): str(r) for job, r in results.ite
     assert found["die3"].startswith("done")
 
 
+def test_workers_have_the_environment_of_when_they_start():
+    """A course's configuration sets PATH, and what they are forked from is older."""
+    code = (
+        "import os\n"
+        "from nbwarden import workers\n"
+        "workers.begin()\n"
+        "os.environ['NBW_LATE'] = 'known'\n"
+        "with workers.LocalPool(os.getenv, 1) as pool:\n"
+        "    print(list(pool.run(['NBW_LATE'])))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPO
+    )
+    assert done.stdout.strip() == "[('NBW_LATE', 'known')]", done.stderr
+
+
+@pytest.mark.parametrize("package", ["dlnorm", "nbwarden"])
+def test_the_command_is_a_module_too(package, tmp_path):
+    """And one that is asked for help, or cannot begin, leaves nothing behind."""
+    words = ["grade"] if package == "dlnorm" else []
+    for option, status in (("--help", 0), ("--jobs=-1", 2)):
+        done = subprocess.run(
+            [sys.executable, "-m", package, *words, option],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=REPO,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+        )
+        assert done.returncode == status, done.stderr
+        assert "--jobs" in done.stdout + done.stderr
+    _, alive = psutil.wait_procs(processes_of(tmp_path), timeout=10)
+    assert alive == []
+
+
 def test_a_locked_gradebook_is_a_clear_error_and_changes_nothing(undisturbed, tmp_path):
     locked = undisturbed.copy(tmp_path / "course")
     before = locked.marks()
