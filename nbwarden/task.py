@@ -265,6 +265,7 @@ def _no_waiting_for_the_disk(connection: Any, _: Any) -> None:
         file = connection.execute("PRAGMA database_list").fetchone()[2]
         if Path(file).parent.name.startswith(_SCRATCH):
             connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA journal_mode = MEMORY")
 
 
 def _unpacked(package: Package) -> Path:

@@ -352,7 +352,7 @@ class TrustedKernel:
 
     async def restart(self) -> None:
         """A new kernel with the setup cells run again."""
-        await self.execute._async_cleanup_kernel()
+        await self._end()
         self.connected = 0
         await self.start()
         if self.student is not None:
@@ -362,13 +362,24 @@ class TrustedKernel:
 
     async def stop(self) -> None:
         """End the kernel, and remove its files."""
-        if self.execute.km is not None:
-            self.execute.km.shutdown_wait_time = 0.0
-            self.execute.shutdown_kernel = "immediate"
-            with suppress(Exception):
-                await self.execute._async_cleanup_kernel()
+        with suppress(Exception):
+            await self._end()
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def _end(self) -> None:
+        """Kill the kernel, and let go of it."""
+        if self.execute.km is None:
+            return
+        kernel = self.execute.km.provisioner
+        if kernel is not None and kernel.has_process:
+            await kernel.kill()
+            patience = time.monotonic() + 5
+            # Jupyter would look ten times a second only
+            while await kernel.poll() is None and time.monotonic() < patience:
+                await asyncio.sleep(0.002)
+        self.execute.shutdown_kernel = "immediate"
+        await self.execute._async_cleanup_kernel()
 
 
 # ---------------------------------------------------------------- cells and outputs

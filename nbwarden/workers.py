@@ -15,7 +15,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -152,9 +152,23 @@ class LocalPool(Generic[Job, Result]):
 
     def _new_worker(self) -> _Worker:
         assert self._home is not None
-        worker = _Worker(self._start, self.work, self._home)
+        worker = _Worker(self._start, self.work, self._home, self._processor())
         self._workers.append(worker)
         return worker
+
+    def _processor(self) -> int | None:
+        """The processor for a new worker; None if the system is to choose.
+
+        A worker and the kernels that it talks with take turns: left to itself, the system now and
+        then has two workers share a processor while another one rests, which costs a sixth.
+        """
+        if not hasattr(os, "sched_getaffinity"):  # macOS
+            return None
+        processors = sorted(os.sched_getaffinity(0))
+        if self.count % len(processors):
+            return None
+        taken = Counter(worker.processor for worker in self._workers)
+        return min(processors, key=lambda number: taken[number])
 
     @staticmethod
     def _ready(busy: list[_Worker]) -> list[_Worker]:
@@ -172,9 +186,12 @@ class LocalPool(Generic[Job, Result]):
 class _Worker:
     """One worker process, and the coordinator's end of the pipe to it."""
 
-    def __init__(self, start: Any, work: Callable[[Any], Any], home: Path) -> None:
+    def __init__(
+        self, start: Any, work: Callable[[Any], Any], home: Path, processor: int | None
+    ) -> None:
+        self.processor = processor
         self.pipe, theirs = start.Pipe()
-        told = (theirs, work, str(home), dict(os.environ))
+        told = (theirs, work, str(home), processor, dict(os.environ))
         self.process = start.Process(target=_serve, args=told, daemon=True)
         self.process.start()
         theirs.close()  # so that the worker's end closes with the worker
@@ -213,9 +230,18 @@ class _Worker:
         self.process.close()
 
 
-def _serve(pipe: Any, work: Callable[[Any], Any], home: str, environment: dict[str, str]) -> None:
+def _serve(
+    pipe: Any,
+    work: Callable[[Any], Any],
+    home: str,
+    processor: int | None,
+    environment: dict[str, str],
+) -> None:
     """What a worker process does: jobs, until nobody sends any."""
     os.environ.update(environment)  # it may have changed since `begin`
+    if processor is not None:
+        with suppress(OSError):  # it may have been taken away
+            os.sched_setaffinity(0, {processor})
     os.setsid()  # Ctrl-C is for the coordinator, which ends its workers
     threading.Thread(target=_follow_coordinator, daemon=True).start()
     own = tempfile.mkdtemp(dir=home)

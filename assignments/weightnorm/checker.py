@@ -26,7 +26,7 @@ import warnings
 import zipfile
 import zlib
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -168,8 +168,8 @@ def load(path, name=None):
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             names = [key for key in stored.files if not key.endswith(ARRAYS)]
             for key in [name] if name in names else names:
-                text = json.loads(stored[key].tobytes().decode())
-                checks[key] = restored(text, stored[key + ARRAYS])
+                text, data = stored[key].tobytes().decode(), stored[key + ARRAYS]
+                checks[key] = json.loads(text, object_hook=partial(restored, data))
     except (zipfile.BadZipFile, zlib.error, LookupError, TypeError, ValueError, RuntimeError,
             EOFError, OSError) as error:  # fmt: skip
         raise ValueError(
@@ -187,15 +187,12 @@ def load(path, name=None):
 ARRAYS = "/arrays"
 
 
-def restored(value, data):
-    """A part of a stored text, with the arrays out of `data` in their places."""
-    if isinstance(value, dict):
-        if set(value) != {"dtype", "shape", "start"}:
-            return {key: restored(entry, data) for key, entry in value.items()}
-        dtype, shape = np.dtype(value["dtype"]), tuple(value["shape"])
-        end = value["start"] + dtype.itemsize * math.prod(shape)
-        return data[value["start"] : end].view(dtype).reshape(shape)
-    return [restored(entry, data) for entry in value] if isinstance(value, list) else value
+def restored(data, entry):
+    """An entry of a stored text; an array out of `data`, if it says where one begins."""
+    if entry.keys() != {"dtype", "shape", "start"}:
+        return entry
+    dtype, shape, start = np.dtype(entry["dtype"]), tuple(entry["shape"]), entry["start"]
+    return data[start : start + dtype.itemsize * math.prod(shape)].view(dtype).reshape(shape)
 
 
 # ---------------------------------------------------------------- running a program

@@ -155,6 +155,25 @@ def test_workers_have_the_environment_of_when_they_start():
     assert done.stdout.strip() == "[('NBW_LATE', 'known')]", done.stderr
 
 
+def test_workers_share_the_processors_evenly():
+    code = (
+        "import os\n"
+        "from nbwarden.workers import LocalPool, cores\n"
+        "def places(count):\n"
+        "    with LocalPool(os.sched_getaffinity, count) as pool:\n"
+        "        return [set(found) for _, found in pool.run([0] * count)]\n"
+        "every = os.sched_getaffinity(0)\n"
+        "once, twice, more = places(cores()), places(2 * cores()), places(2 * cores() + 1)\n"
+        "print(sorted(map(list, once)) == [[n] for n in sorted(every)],\n"
+        "      sorted(map(list, twice)) == [[n] for n in sorted(every) for _ in 'ab'],\n"
+        "      cores() == 1 or all(found == every for found in more))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPO
+    )
+    assert done.stdout.strip() == "True True True", done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("package", ["dlnorm", "nbwarden"])
 def test_the_command_is_a_module_too(package, tmp_path):
     """And one that is asked for help, or cannot begin, leaves nothing behind."""

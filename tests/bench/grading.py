@@ -62,6 +62,21 @@ def timed(*command: str | Path, cwd: Path = REPO) -> float:
     return time.perf_counter() - started
 
 
+def processors() -> float:
+    """How much more the processors do at once than one alone, here and now.
+
+    Those of a virtual machine may be halves of one, or somebody else's at times.
+    """
+    work = [sys.executable, "-S", "-c", "for i in range(10_000_000): pass"]
+    count = psutil.cpu_count() or 1
+    started = time.perf_counter()
+    subprocess.run(work, check=True)
+    alone = time.perf_counter() - started
+    for running in [subprocess.Popen(work) for _ in range(count)]:
+        running.wait()
+    return count * alone / (time.perf_counter() - started - alone)
+
+
 def scores(root: Path, assignment: str) -> dict[str, dict[str, float | None]]:
     """The points of every student in every cell."""
     with Gradebook(f"sqlite:///{root}/gradebook.db", "dlnorm") as book:
@@ -92,7 +107,7 @@ def compare(place: Path, assignment: str, count: int, rounds: int, jobs: int) ->
     shutil.copytree(ours / "submitted", plain / "submitted")
     timed(binary / "nbgrader", "generate_assignment", assignment, "--force", cwd=plain)
     grade(), autograde(), feedback()
-    ratios, with_feedback, rows = [], [], []
+    ratios, with_feedback, at_once, rows = [], [], [], []
     for number in tqdm(range(rounds), desc="rounds", unit="round"):
         names = hand_in(ours / "submitted", assignment, count, first=number * count)
         for name in names:
@@ -102,17 +117,21 @@ def compare(place: Path, assignment: str, count: int, rounds: int, jobs: int) ->
         else:
             fast, slow, page = grade(), autograde(), feedback()
         ratios.append(slow / fast)
+        at_once.append(processors())
         with_feedback.append((slow + page) / fast)
         rows.append((fast, slow, page))
     print(
         f"\n{rounds} rounds of {count} submissions of {assignment}; "
         f"{jobs or psutil.cpu_count()} workers; load {os.getloadavg()[0]:.1f}"
     )
-    print("round   dlnorm grade   nbgrader autograde   generate_feedback   ratio   with feedback")
+    print(
+        "round   dlnorm grade   nbgrader autograde   generate_feedback   ratio   with feedback"
+        f"   processors worth (of {psutil.cpu_count()})"
+    )
     for number, (fast, slow, page) in enumerate(rows):
         print(
             f"{number + 1:>5}{fast:>13.1f} s{slow:>18.1f} s{page:>18.1f} s"
-            f"{ratios[number]:>9.2f}{with_feedback[number]:>13.2f}"
+            f"{ratios[number]:>9.2f}{with_feedback[number]:>13.2f}{at_once[number]:>17.1f}"
         )
     print(
         f"median ratio to autograde alone {statistics.median(ratios):.2f}, "
