@@ -205,6 +205,8 @@ class _Compiled(BytecodeCache):
 _COMPILED = _Compiled()
 
 
+#: On a narrow screen a wide picture shrinks, and the page does not scroll sideways.
+FIT = "img { max-width: 100%; height: auto; }"
 #: A picture that nobody has described.
 _UNDESCRIBED = re.compile(r"<img(?=[\s/>])(?![^>]*\salt=)")
 
@@ -239,7 +241,9 @@ class FeedbackPage(HTMLExporter):
         return _UNDESCRIBED.sub('<img alt="picture made by this cell"', page), resources
 
     def _preprocess(self, nb: NotebookNode, resources: Any) -> tuple[Any, Any]:
-        return preprocessed(self, nb, resources)
+        nb, resources = preprocessed(self, nb, resources)
+        resources["inlining"]["css"].append(FIT)
+        return nb, resources
 
     def _create_environment(self) -> Environment:
         environment: Environment

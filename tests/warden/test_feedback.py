@@ -7,6 +7,7 @@ import re
 import pytest
 from bs4 import BeautifulSoup
 
+from nbwarden.feedback import FIT
 from nbwarden.remembered import LONGEST, remembered
 from tests.warden.course import ASSIGNMENT, DOUBLE, SECRET
 
@@ -21,7 +22,8 @@ display(HTML("<table><tr><td>a & b</td></tr></table><img alt='said' src='x'>"), 
 
 
 def normal(page: str) -> str:
-    """A page as an HTML parser writes it, without what is said of pictures that have no words."""
+    """A page as an HTML parser writes it, without what is ours: on pictures, and their width."""
+    page = re.sub(rf"<style[^>]*>\s*{re.escape(FIT)}\s*</style>\s*", "", page)
     soup = BeautifulSoup(page, "html.parser")
     for picture in soup.select("img[src^='data:']"):
         assert picture.attrs.pop("alt")
@@ -35,13 +37,14 @@ def page_by(course, exporter):
     return course.outcome("eve").page
 
 
-def test_the_page_is_nbconverts_but_for_the_words_on_pictures(course):
+def test_the_page_is_nbconverts_but_for_pictures(course):
     graded = course.grade({"double": PICTURE, "essay": "A *proof*: $x^2$ & <b>more</b>"})
     ours = page_by(course, "nbwarden.feedback.FeedbackPage")
     again = page_by(course, "nbwarden.feedback.FeedbackPage")
     theirs = page_by(course, "nbconvert.exporters.HTMLExporter")
     assert ours == again == graded.page
     assert normal(ours) == normal(theirs)
+    assert ours.count(FIT) == 1
     assert 'alt="picture made by this cell"' in ours
     assert not re.search(r"<img(?![^>]*alt=)", ours)
     assert SECRET not in ours
