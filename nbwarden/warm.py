@@ -100,7 +100,7 @@ class Warm:
         self.key = ""
         self.zygotes: dict[str, Zygote] = {}
         self.imports: list[str] = []
-        self.compiled: dict[str, Path] = {}  # from where it is looked for, in the kernel's folder
+        self.compiled: dict[str, Path] = {}  # by the name of the module's file in its folder
         self.place: Path | None = None
 
     def begin(self, key: str, imports: list[str], source: Path) -> None:
@@ -120,12 +120,12 @@ class Warm:
         self.key, self.imports = key, imports
         self.place = Path(tempfile.mkdtemp(prefix="nbw-warm-"))
         for module in source.rglob("*.py"):
-            cache = cache_from_source(str(module.relative_to(source)))
-            target = self.place / "compiled" / cache
+            name = module.relative_to(source).as_posix()
+            target = self.place / "compiled" / f"{name}c"
             with suppress(py_compile.PyCompileError):  # whoever imports it will say so
                 mode = py_compile.PycInvalidationMode.CHECKED_HASH
-                py_compile.compile(str(module), str(target), doraise=True, invalidation_mode=mode)
-                self.compiled[cache] = target
+                py_compile.compile(str(module), str(target), name, True, invalidation_mode=mode)
+                self.compiled[name] = target
 
     @staticmethod
     def use(config: Config) -> None:
@@ -206,7 +206,7 @@ class _Forked(LocalProvisioner):
             return await super().launch_kernel(cmd, **kwargs)
         folder = kwargs.get("cwd") or os.getcwd()
         for name, source in WARM.compiled.items():
-            target = Path(folder, name)
+            target = Path(folder, cache_from_source(name))
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
         answer = WARM.tests().ask(
@@ -230,8 +230,10 @@ def _settings(command: list[str]) -> dict[str, dict[str, str]] | None:
     if "ipykernel_launcher" not in command:
         return None
     settings: dict[str, dict[str, str]] = {}
-    flag, file, *words = command[command.index("ipykernel_launcher") + 1 :]
-    for word in (f"--IPKernelApp.connection_file={file}" if flag == "-f" else flag, *words):
+    words = command[command.index("ipykernel_launcher") + 1 :]
+    if words[:1] == ["-f"]:
+        words[:2] = [f"--IPKernelApp.connection_file={file}" for file in words[1:2]]
+    for word in words:
         found = re.fullmatch(r"--(\w+)\.(\w+)=(.*)", word)
         if not found:
             return None
@@ -317,8 +319,11 @@ class WarmSandbox(Sandbox):
     def _submission(self) -> list[tuple[str, Path]]:
         files = super()._submission()
         there = {name for name, _ in files}
-        compiled = {f"/submission/{name}": source for name, source in WARM.compiled.items()}
-        return files + [(n, source) for n, source in compiled.items() if n not in there]
+        for name, compiled in WARM.compiled.items():
+            module = f"/submission/{name}"
+            if module in there and (cache := cache_from_source(module)) not in there:
+                files.append((cache, compiled))
+        return files
 
     @property
     def _cold(self) -> bool:
