@@ -43,7 +43,7 @@ def end_if_alone() -> None:
 def kernel(settings: dict[str, dict[str, Any]]) -> Any:
     """A kernel with these settings, by class and name, ready to be started.
 
-    It gets them as they are: to read them from a command line would take a fifth of its start.
+    It gets them as they are: to read them from a command line takes a good part of a start.
     """
     from ipykernel.kernelapp import IPKernelApp
     from traitlets.config import Config

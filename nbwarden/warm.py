@@ -119,7 +119,7 @@ class Warm:
         self.end()
         self.key, self.imports = key, imports
         self.place = Path(tempfile.mkdtemp(prefix="nbw-warm-"))
-        for module in source.rglob("*.py"):
+        for module in filter(Path.is_file, source.rglob("*.py")):
             name = module.relative_to(source).as_posix()
             target = self.place / "compiled" / f"{name}c"
             with suppress(py_compile.PyCompileError):  # whoever imports it will say so

@@ -66,7 +66,10 @@ def begin(*preload: str) -> None:
 
 
 def begin_grading(words: list[str]) -> None:
-    """Begin for a command with these arguments, unless it will not want workers of this machine."""
+    """Begin for a command with these arguments, unless it will not want workers of this machine.
+
+    They are `--help` and `--scheduler`, both of which may be shortened.
+    """
     if not any(word.startswith(("-h", "--h", "--s")) for word in words):
         begin(*GRADING)
 
@@ -160,7 +163,7 @@ class LocalPool(Generic[Job, Result]):
         """The processor for a new worker; None if the system is to choose.
 
         A worker and the kernels that it talks with take turns: left to itself, the system now and
-        then has two workers share a processor while another one rests, which costs a sixth.
+        then has two workers share a processor while another one rests.
         """
         if not hasattr(os, "sched_getaffinity"):  # macOS
             return None

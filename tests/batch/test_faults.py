@@ -51,6 +51,15 @@ def workers_of(coordinator):
     return []
 
 
+def said(code):
+    """What a program prints: a pool's processes are its own, and not those of the tests."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPO
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 def processes_of(root):
     """All processes that were started with a folder below `root` as the place for their files."""
     found = []
@@ -128,11 +137,7 @@ with LocalPool(deadly.work, 2) as pool:
     results = dict(pool.run(["a", "die", "b", "die once {tempfile.mkdtemp()}", "c"]))
 print({{job.split()[0] + str(len(job.split())): str(r) for job, r in results.items()}})
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPO
-    )
-    assert done.returncode == 0, done.stderr
-    found = eval(done.stdout)
+    found = eval(said(code))
     assert found["a1"] == "done a"
     assert found["c1"] == "done c"
     assert "signal 9" in found["die1"]
@@ -149,10 +154,7 @@ def test_workers_have_the_environment_of_when_they_start():
         "with workers.LocalPool(os.getenv, 1) as pool:\n"
         "    print(list(pool.run(['NBW_LATE'])))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPO
-    )
-    assert done.stdout.strip() == "[('NBW_LATE', 'known')]", done.stderr
+    assert said(code) == "[('NBW_LATE', 'known')]"
 
 
 def test_workers_share_the_processors_evenly():
@@ -168,10 +170,7 @@ def test_workers_share_the_processors_evenly():
         "      sorted(map(list, twice)) == [[n] for n in sorted(every) for _ in 'ab'],\n"
         "      cores() == 1 or all(found == every for found in more))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPO
-    )
-    assert done.stdout.strip() == "True True True", done.stdout + done.stderr
+    assert said(code) == "True True True"
 
 
 @pytest.mark.parametrize("package", ["dlnorm", "nbwarden"])

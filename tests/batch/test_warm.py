@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from nbwarden.warm import Warm
 from tests.batch.classes import Class, marks
 from tests.support import REPO
 from tests.warden.course import ASSIGNMENT, RIGHT
@@ -152,6 +153,25 @@ def test_the_instructors_modules_are_compiled_once_for_all(graded):
         checked.append((flags[0], of == source))
     # a kernel that has compiled it looks at its date; one that was given it, at its source
     assert checked == [(0, False), (0b11, True)]
+
+
+def test_what_cannot_be_compiled_is_left_to_whoever_imports_it(tmp_path):
+    source = tmp_path / "source"
+    (source / "folder.py").mkdir(parents=True)
+    (source / "broken.py").write_text("def f(:", encoding="utf-8")
+    (source / "cut.py").write_bytes(b"x = 1\n\0")
+    (source / "gone.py").symlink_to("nowhere.py")
+    (source / "below").mkdir()
+    (source / "below" / "good.py").write_text("x = 1\n", encoding="utf-8")
+    (source / "empty.py").touch()
+    warm = Warm()
+    warm.begin("key", [], source)
+    try:
+        assert sorted(warm.compiled) == ["below/good.py", "empty.py"]
+        assert all(path.is_file() for path in warm.compiled.values())
+    finally:
+        warm.end()
+    assert warm.compiled == {}
 
 
 def test_no_two_kernels_draw_the_same_numbers(graded):
