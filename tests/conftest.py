@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from nbwarden.workers import cores
 from tests import attack_table, matrix
+from tests.sampling import Sample, of_commit
 from tests.support import REPO, only_one
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -27,7 +28,13 @@ REPORTS = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How thoroughly the grader is tried: `pytest tests/grading --seeds 50` takes a while."""
+    """How thoroughly things are tried: `--all` takes about half an hour, `--seeds 50` as well."""
+    parser.addoption("--all", action="store_true", help="try all cases of the long lists")
+    parser.addoption(
+        "--sample",
+        metavar="SEED",
+        help="choose the cases of the long lists by this seed, not by the commit",
+    )
     parser.addoption(
         "--seeds",
         type=int,
@@ -36,8 +43,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure() -> None:
-    """Have an interrupt arrive: a process that a shell starts in the background ignores them."""
+#: Why a test may be slow, and how it shows: `make test-quick` leaves these out.
+SLOW = {
+    "browser": "looks at the built site",
+    "sandbox": "runs submissions in the sandbox",
+    "training": "trains networks",
+}
+LOOKS_AT_THE_SITE = {"site", "address", "browser"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the sample, name the markers, and have interrupts arrive."""
+    Sample.everything = config.getoption("--all")
+    Sample.seed = config.getoption("--sample") or of_commit()
+    for marker, why in SLOW.items():
+        config.addinivalue_line("markers", f"{marker}: {why}")
+    # a process that a shell starts in the background ignores interrupts
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -48,13 +69,19 @@ def pytest_xdist_auto_num_workers() -> int:
     return cores() + 1
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the book: its site takes longest to make, and other workers need not wait."""
     items.sort(key=lambda item: "book" not in item.path.parts)
+    for item in items:
+        if LOOKS_AT_THE_SITE.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("browser")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Write the tables of those tests that make one, if they have run."""
+    """Say what was tried, and write the tables of those tests that make one, if they have run."""
+    tried = "all cases" if Sample.everything else f"a sample, --sample {Sample.seed}"
+    terminalreporter.write_line(f"of the long lists: {tried}")
     reports = [r for kind in ("passed", "failed") for r in terminalreporter.getreports(kind)]
     for path, write in REPORTS.items():
         line = write(reports, path)

@@ -1,0 +1,50 @@
+"""Long lists of cases: `make test` tries some of each, `make test-all` every one.
+
+Which ones is decided by a seed that is printed and comes from the commit, so the same commit is
+always tested in the same way, and the next one in another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Iterable
+from typing import TypeVar
+
+from tests.support import REPO
+
+T = TypeVar("T")
+
+
+class Sample:
+    """What of the long lists is tried in this run; `tests/conftest.py` sets it from the options."""
+
+    everything = False
+    seed = ""
+
+
+def of_commit() -> str:
+    """The commit's short name, or `unknown` outside a repository."""
+    done = subprocess.run(
+        ["git", "-C", str(REPO), "rev-parse", "--short=12", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def sample(name: str, cases: Iterable[T], keep: int) -> list[T]:
+    """Return `keep` of the cases in their order, or all of them if there are no more or all count.
+
+    The name tells one list from another, so that not all lists are sampled at the same places.
+    """
+    listed = list(cases)
+    if Sample.everything or len(listed) <= keep:
+        return listed
+
+    def rank(number: int) -> bytes:
+        return hashlib.sha256(f"{Sample.seed}/{name}/{number}".encode()).digest()
+
+    kept = sorted(sorted(range(len(listed)), key=rank)[:keep])
+    return [listed[number] for number in kept]

@@ -1,0 +1,50 @@
+"""What a sample of a long list is."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import sampling
+from tests.sampling import Sample, sample
+
+CASES = [f"case {number}" for number in range(200)]
+
+
+@pytest.fixture(autouse=True)
+def _some(monkeypatch):
+    monkeypatch.setattr(Sample, "everything", False)
+    monkeypatch.setattr(Sample, "seed", "one")
+
+
+def test_a_sample_keeps_as_many_as_asked_in_their_order():
+    chosen = sample("list", CASES, 20)
+    assert len(chosen) == 20
+    assert chosen == sorted(chosen, key=CASES.index)
+
+
+def test_the_same_seed_gives_the_same_sample_and_another_seed_another(monkeypatch):
+    chosen = sample("list", CASES, 20)
+    assert sample("list", CASES, 20) == chosen
+    assert sample("another list", CASES, 20) != chosen
+    monkeypatch.setattr(Sample, "seed", "two")
+    assert sample("list", CASES, 20) != chosen
+
+
+def test_every_case_is_in_some_sample(monkeypatch):
+    seen = set()
+    for seed in range(200):
+        monkeypatch.setattr(Sample, "seed", str(seed))
+        seen |= set(sample("list", CASES, 20))
+    assert seen == set(CASES)
+
+
+def test_everything_and_short_lists_are_whole(monkeypatch):
+    assert sample("list", CASES[:5], 20) == CASES[:5]
+    monkeypatch.setattr(Sample, "everything", True)
+    assert sample("list", CASES, 20) == CASES
+
+
+def test_outside_a_repository_there_is_still_a_seed(monkeypatch, tmp_path):
+    monkeypatch.setattr(sampling, "REPO", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert sampling.of_commit() == "unknown"
