@@ -1,6 +1,7 @@
-# make          set everything up; build the book, release the assignments, grade a sample class
-# make test     set up what the tests need, and run them
-# make help     the rest
+# make            set everything up; build the book, release the assignments, grade a sample class
+# make test       set up what the tests need, and run them: some of each long list of cases
+# make test-all   the same with every case
+# make help       the rest
 
 PYTHON ?= python3
 VENV   := .venv
@@ -8,7 +9,7 @@ BIN    := $(VENV)/bin
 CLASS  := _build/sample-class
 
 .DEFAULT_GOAL := all
-.PHONY: all help env book assignments grade test lint pdf experiments bench bench-grading serve lock clean
+.PHONY: all help env book assignments grade test test-all test-quick lint pdf experiments bench bench-grading serve lock clean
 
 all: book assignments grade  ## the book, the assignments and a graded sample class
 	@echo
@@ -41,8 +42,16 @@ grade: env  ## a sample class, made and graded with nbgrader, in _build/sample-c
 	  export NBWARDEN_NO_SANDBOX=1; }; \
 	  $(BIN)/dlnorm grade --class-dir $(CLASS) || [ $$? -eq 1 ]
 
-test: env lint  ## all tests
-	$(BIN)/python -m pytest -n auto --dist worksteal
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal --durations=10
+
+test: env  ## every kind of test, on a sample of each long list of cases
+	$(PYTEST)
+
+test-all: env  ## the tests with every case: half an hour
+	$(PYTEST) --all
+
+test-quick: env  ## what needs no sandbox, no browser and no training: a minute
+	$(PYTEST) -m "not sandbox and not browser and not training"
 
 lint: env  ## ruff, mypy and codespell
 	$(BIN)/ruff check .

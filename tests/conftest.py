@@ -58,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Sample.seed = config.getoption("--sample") or of_commit()
     for marker, why in SLOW.items():
         config.addinivalue_line("markers", f"{marker}: {why}")
+    config.addinivalue_line("markers", "without_sandbox: needs none, though its folder does")
     # a process that a shell starts in the background ignores interrupts
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -24,14 +24,12 @@ class Sample:
 
 
 def of_commit() -> str:
-    """The commit's short name, or `unknown` outside a repository."""
-    done = subprocess.run(
-        ["git", "-C", str(REPO), "rev-parse", "--short=12", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
+    """The commit's short name, or `unknown` without Git or outside a repository."""
+    command = ["git", "-C", str(REPO), "rev-parse", "--short=12", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def sample(name: str, cases: Iterable[T], keep: int) -> list[T]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,9 +26,15 @@ def only_one(lock: Path) -> Iterator[None]:
 def run(
     *command: str | Path, cwd: Path = REPO, ok: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user would; its output is in the failure, if it fails."""
+    """Run a command as a user in our environment would; a failure shows its output."""
+    beside = str(Path(sys.executable).parent)  # nbgrader calls `alembic`, which is installed there
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, "PATH": os.pathsep.join((beside, os.environ["PATH"]))},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if ok and done.returncode != 0:
         pytest.fail(f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}")

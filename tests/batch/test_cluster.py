@@ -21,17 +21,19 @@ from tests.support import REPO
 
 
 @pytest.fixture(scope="module")
-def handed_in(tmp_path_factory):
-    made = Class(tmp_path_factory.mktemp("class") / "course", 6, tiny=True)
-    made.spoil("s004")
-    return made
+def handed_in(shared):
+    def hand_in(folder):
+        Class(folder / "course", 6, tiny=True).spoil("s004")
+
+    return Class.at(shared("class-of-six", hand_in) / "course")
 
 
 @pytest.fixture(scope="module")
-def local(handed_in, tmp_path_factory):
-    made = handed_in.copy(tmp_path_factory.mktemp("local") / "course")
-    assert made.grade("--jobs", "2").returncode == 1
-    return made
+def local(handed_in, shared):
+    def grade(folder):
+        assert handed_in.copy(folder / "course").grade("--jobs", "2").returncode == 1
+
+    return Class.at(shared("class-of-six-graded", grade) / "course")
 
 
 @pytest.fixture

@@ -18,24 +18,28 @@ import psutil
 import pytest
 
 from tests.batch.classes import Class
+from tests.sampling import sample
 from tests.support import REPO
 from tests.warden.course import ASSIGNMENT
 
-KILLS = 20
+KILLS = len(sample("kills", range(20), 6))
 SEED = 20141215
 
 
 @pytest.fixture(scope="module")
-def handed_in(tmp_path_factory):
-    return Class(tmp_path_factory.mktemp("class") / "course", 8, tiny=True)
+def handed_in(shared):
+    return Class.at(
+        shared("class-of-eight", lambda folder: Class(folder / "course", 8, tiny=True)) / "course"
+    )
 
 
 @pytest.fixture(scope="module")
-def undisturbed(handed_in, tmp_path_factory):
-    made = handed_in.copy(tmp_path_factory.mktemp("undisturbed") / "course")
-    done = made.grade("--jobs", "2")
-    assert done.returncode == 0, done.stderr
-    return made
+def undisturbed(handed_in, shared):
+    def grade(folder):
+        done = handed_in.copy(folder / "course").grade("--jobs", "2")
+        assert done.returncode == 0, done.stderr
+
+    return Class.at(shared("class-of-eight-graded", grade) / "course")
 
 
 def workers_of(coordinator):
@@ -106,7 +110,7 @@ def test_kills_at_random_points_lose_nothing_and_do_nothing_twice(
             running.kill()
         running.communicate()
         whole(disturbed.root)
-    assert min(killed.values()) >= 2, killed
+    assert min(killed.values()) >= 1, killed
 
     done = disturbed.grade("--jobs", "2", "--json")
     assert done.returncode == 0, done.stdout + done.stderr

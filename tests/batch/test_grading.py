@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 from nbgrader.api import Gradebook
@@ -17,36 +14,47 @@ from tests.support import run, tool
 from tests.warden.course import ASSIGNMENT
 
 
-@pytest.fixture(scope="module")
-def handed_in(tmp_path_factory):
+def hand_in(folder):
     """A class of nine; one has handed in half a file, one a late one, one more than was asked."""
-    made = Class(tmp_path_factory.mktemp("class") / "course", 9)
+    made = Class(folder / "course", 9)
     made.spoil("s004")
-    stamp = made.root / "submitted" / "s005" / ASSIGNMENT / "timestamp.txt"
+    submitted = made.root / "submitted"
+    stamp = submitted / "s005" / ASSIGNMENT / "timestamp.txt"
     stamp.write_text("2026-03-01 10:00:00 UTC", encoding="utf-8")
-    (made.root / "submitted" / "s006" / ASSIGNMENT / "notes.txt").write_text("mine")
-    (made.root / "submitted" / "s007" / ASSIGNMENT / "more.py").symlink_to("/etc/passwd")
+    (submitted / "s006" / ASSIGNMENT / "notes.txt").write_text("mine", encoding="utf-8")
+    (submitted / "s007" / ASSIGNMENT / "more.py").symlink_to("/etc/passwd")
+
+
+@pytest.fixture(scope="module")
+def handed_in(shared):
+    return Class.at(shared("class-of-nine", hand_in) / "course")
+
+
+@pytest.fixture(scope="module")
+def graded(handed_in, shared):
+    def grade(folder):
+        done = handed_in.copy(folder / "course").grade("--jobs", "2")
+        assert done.returncode == 1, done.stderr
+        (folder / "printed.txt").write_text(done.stdout, encoding="utf-8")
+        (folder / "progress.txt").write_text(done.stderr, encoding="utf-8")
+
+    folder = shared("class-of-nine-graded", grade)
+    made = Class.at(folder / "course")
+    made.printed = (folder / "printed.txt").read_text("utf-8")
+    made.progress = (folder / "progress.txt").read_text("utf-8")
     return made
 
 
 @pytest.fixture(scope="module")
-def graded(handed_in, tmp_path_factory):
-    made = handed_in.copy(tmp_path_factory.mktemp("graded") / "course")
-    done = made.grade("--jobs", "2")
-    assert done.returncode == 1, done.stderr
-    made.printed, made.progress = done.stdout, done.stderr
-    return made
-
-
-@pytest.fixture(scope="module")
-def plain(handed_in, tmp_path_factory):
+def plain(handed_in, shared):
     """The same class, graded with plain nbgrader commands."""
-    made = handed_in.copy(tmp_path_factory.mktemp("plain") / "course")
-    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    for step in ("generate_assignment", "autograde", "generate_feedback"):
-        os.environ.update(env)
-        run(tool("nbgrader"), step, ASSIGNMENT, "--force", cwd=made.root)
-    return made
+
+    def grade(folder):
+        made = handed_in.copy(folder / "course")
+        for step in ("generate_assignment", "autograde", "generate_feedback"):
+            run(tool("nbgrader"), step, ASSIGNMENT, "--force", cwd=made.root)
+
+    return Class.at(shared("class-of-nine-plain", grade) / "course")
 
 
 def test_the_gradebook_is_the_one_of_plain_nbgrader_cell_by_cell(graded, plain):

@@ -114,6 +114,7 @@ def notebook(*messages):
     return nbformat.v4.new_notebook(cells=cells)
 
 
+@pytest.mark.without_sandbox
 def test_every_hint_of_every_problem_set_is_recognized_as_it_is_printed():
     from dlnorm.grading.student import checker
 
@@ -129,6 +130,7 @@ def test_every_hint_of_every_problem_set_is_recognized_as_it_is_printed():
                 assert {m.hint for m in found} == {misconception.hint}
 
 
+@pytest.mark.without_sandbox
 def test_what_a_student_prints_counts_for_nothing():
     forged = notebook()
     cell = nbformat.v4.new_code_cell("")
@@ -139,6 +141,7 @@ def test_what_a_student_prints_counts_for_nothing():
     assert report.mistakes(PROBLEM_SETS[ASSIGNMENT], {"s": forged}) == []
 
 
+@pytest.mark.without_sandbox
 def test_text_from_students_cannot_become_markup_or_a_formula():
     made = report.Report(
         "<b>",
@@ -181,6 +184,7 @@ def renamed(source):
     return "# all mine\n" + source.replace("    m = len(x)\n", "    m = len(x)  # count\n\n")
 
 
+@pytest.mark.without_sandbox
 def test_a_copy_with_other_names_and_remarks_is_listed_and_no_one_else():
     answers = {"a": {"c": ONE}, "b": {"c": renamed(ONE)}, "d": {"c": OTHER}, "e": {"c": ""}}
     (pair,) = similar.pairs(answers)
@@ -189,11 +193,13 @@ def test_a_copy_with_other_names_and_remarks_is_listed_and_no_one_else():
     assert pair.cells == ("c",)
 
 
+@pytest.mark.without_sandbox
 def test_what_everybody_was_given_makes_no_one_alike():
     answers = {"a": {"c": ONE}, "b": {"c": ONE}}
     assert similar.pairs(answers, [{"c": ONE}]) == []
 
 
+@pytest.mark.without_sandbox
 def test_broken_code_is_compared_as_far_as_it_goes():
     broken = ONE + "\nx = ("
     assert similar.tokens(broken)[:20] == similar.tokens(ONE)[:20]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
@@ -11,7 +10,7 @@ import pytest
 
 from nbwarden.warm import Warm
 from tests.batch.classes import Class, marks
-from tests.support import REPO
+from tests.support import REPO, run, tool
 from tests.warden.course import ASSIGNMENT, RIGHT
 
 #: What a student's cell can find out about where it runs.
@@ -85,28 +84,24 @@ REPLACES_HELPER = (
 
 
 @pytest.fixture(scope="module")
-def graded(tmp_path_factory):
+def graded(shared):
     """The same three submissions, graded cold by plain nbgrader and warm by a batch."""
-    place = tmp_path_factory.mktemp("warm")
-    cold = Class(place / "cold", 3)
-    for student in cold.students:
-        answers = {**RIGHT, "shift": RIGHT["shift"] + "\n" + LOOK}
-        if student == "s002":
-            answers["double"] = REPLACES_HELPER
-        cold.course.submit(answers, student=student)
-    warm = cold.copy(place / "warm")
-    env = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
-    for step in ("generate_assignment", "autograde"):
-        subprocess.run(
-            ["nbgrader", step, ASSIGNMENT, "--force"],
-            cwd=cold.root,
-            env=env,
-            check=True,
-            capture_output=True,
-        )
-    done = warm.grade("--jobs", "1")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return cold, warm
+
+    def grade(place):
+        cold = Class(place / "cold", 3)
+        for student in cold.students:
+            answers = {**RIGHT, "shift": RIGHT["shift"] + "\n" + LOOK}
+            if student == "s002":
+                answers["double"] = REPLACES_HELPER
+            cold.course.submit(answers, student=student)
+        warm = cold.copy(place / "warm")
+        for step in ("generate_assignment", "autograde"):
+            run(tool("nbgrader"), step, ASSIGNMENT, "--force", cwd=cold.root)
+        done = warm.grade("--jobs", "1")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    place = shared("cold-and-warm", grade)
+    return Class.at(place / "cold"), Class.at(place / "warm")
 
 
 def told(made, student, word):

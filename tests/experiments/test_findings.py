@@ -100,6 +100,7 @@ def test_every_experiment_is_looked_at() -> None:
     assert set(FAVORABLE) == {name for name in NAMES if EXPECTED[name] != "yes"}
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("name", NAMES)
 def test_the_finding_comes_out_and_is_shown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     result = experiments.run(name)

@@ -50,6 +50,7 @@ def test_training_and_test_images_are_different_ones():
     assert len(trained & {image.tobytes() for image in case["tested"]}) <= 5  # true look-alikes
 
 
+@pytest.mark.training
 def test_the_mark_lies_far_below_group_norm_and_far_above_batch_norm():
     """Six standard deviations from the mean of the reference.
 

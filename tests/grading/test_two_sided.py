@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import time
 from functools import cache
 
@@ -12,11 +13,27 @@ import pytest
 from dlnorm.grading import PROBLEM_SETS, grade
 from dlnorm.grading.exercise import SECTIONS
 from dlnorm.grading.student import checker
+from tests.sampling import sample
 
-SEEDS = range(50)
+#: Training is slow, and test_together.py holds how far the mark lies from what it gives.
+SEEDS = {
+    "train.accuracy": sample("seeds of training", range(10), 2),
+    "other checks": sample("seeds of references", range(50), 8),
+    "right answers": sample("seeds of right answers", range(10), 3),
+    "mistakes": sample("seeds of mistakes", range(3), 2),
+}
 
 CHECKS = [(name, check.name) for name, s in PROBLEM_SETS.items() for check in s.checks]
 MISTAKES = [(name, m) for name, s in PROBLEM_SETS.items() for m in s.misconceptions]
+
+
+def cases(pairs, trains, name=str):
+    """The parameters of a test, marked where it trains networks."""
+    marks = [pytest.mark.training]
+    return [
+        pytest.param(*pair, marks=marks if trains(pair[1]) else [], id=f"{pair[0]}-{name(pair[1])}")
+        for pair in pairs
+    ]
 
 
 def answers(problem_set):
@@ -25,6 +42,17 @@ def answers(problem_set):
 
 
 ANSWERS = [(name, answer) for name in PROBLEM_SETS for answer in answers(name)]
+NONSENSE = [
+    lambda *a: None,
+    lambda *a: a[0],
+    lambda *a: (a[0], None),
+    lambda *a: (a[0], a[0], a[0]),
+    lambda *a: (np.zeros_like(a[0]) if isinstance(a[0], np.ndarray) else 0, None),
+    lambda: 1,
+    lambda *a: "x",
+    lambda *a: (np.full(3, np.nan),) * 3,
+    lambda *a: ([1, 2], {}),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -38,19 +66,24 @@ def spec_of(problem_set, check, seed, with_mistakes=True):
     return PROBLEM_SETS[problem_set].spec(check, seed, with_mistakes=with_mistakes)
 
 
+def seeds(pytestconfig, kind):
+    """The seeds that are tried: as many as the option says, else those of the sample."""
+    asked = pytestconfig.getoption("seeds")
+    return range(asked) if asked else SEEDS[kind]
+
+
 def verdict(problem_set, check, functions, seed, with_mistakes=True):
     """With the mistakes a failure is named, too, and a right answer passes just as well."""
     spec = spec_of(problem_set, check, seed, with_mistakes)
     return checker.judge(spec, [functions[f] for f in spec["functions"]])
 
 
-@pytest.mark.parametrize(("problem_set", "check"), CHECKS)
+@pytest.mark.parametrize(("problem_set", "check"), cases(CHECKS, "train.accuracy".__eq__))
 def test_the_reference_passes_whatever_the_seed(problem_set, check):
     reference = PROBLEM_SETS[problem_set].reference
-    # training is slow, and test_together.py holds how far the mark lies from what it gives
-    for seed in SEEDS[:10] if check == "train.accuracy" else SEEDS:
-        # the right answers need the first ten again
-        make = spec_of if seed < 10 else spec_of.__wrapped__
+    for seed in SEEDS["train.accuracy" if check == "train.accuracy" else "other checks"]:
+        # the right answers may need the same again
+        make = spec_of if seed in SEEDS["right answers"] else spec_of.__wrapped__
         spec = make(problem_set, check, seed, with_mistakes=False)
         found = checker.judge(spec, [reference[f] for f in spec["functions"]])
         raised = {case["expected"]["raised"] for case in spec["cases"]}
@@ -59,13 +92,14 @@ def test_the_reference_passes_whatever_the_seed(problem_set, check):
 
 
 @pytest.mark.parametrize(
-    ("problem_set", "answer"), ANSWERS, ids=[f"{name}-{a.name}" for name, a in ANSWERS]
+    ("problem_set", "answer"),
+    cases(ANSWERS, lambda answer: "train" in answer.functions, lambda answer: answer.name),
 )
 def test_a_right_answer_passes_whatever_its_style(problem_set, answer, pytestconfig):
     judged = 0
     for check in PROBLEM_SETS[problem_set].checks:
         if set(check.functions) <= set(answer.functions):
-            for seed in range(pytestconfig.getoption("seeds") or 10):
+            for seed in seeds(pytestconfig, "right answers"):
                 found = verdict(problem_set, check.name, answer.functions, seed, False)
                 assert found["passed"], f"seed {seed}: {found['message']}"
             judged += 1
@@ -82,7 +116,12 @@ def test_every_function_has_at_least_six_right_answers(problem_set):
 
 
 @pytest.mark.parametrize(
-    ("problem_set", "mistake"), MISTAKES, ids=[f"{name}-{m.name}" for name, m in MISTAKES]
+    ("problem_set", "mistake"),
+    cases(
+        sample("mistakes", MISTAKES, 250),
+        lambda mistake: mistake.replaces in ("train", "predict"),
+        lambda mistake: mistake.name,
+    ),
 )
 def test_a_misconception_is_rejected_and_named(problem_set, mistake, record_property, pytestconfig):
     reference = PROBLEM_SETS[problem_set].reference
@@ -94,7 +133,7 @@ def test_a_misconception_is_rejected_and_named(problem_set, mistake, record_prop
         if mistake.replaces not in check.functions:
             continue
         matrix[check.name] = "passes"
-        for seed in range(pytestconfig.getoption("seeds") or 3):
+        for seed in seeds(pytestconfig, "mistakes"):
             found = verdict(problem_set, check.name, functions, seed)
             passed.setdefault(check.name, set()).add(found["passed"])
             if not found["passed"]:
@@ -133,27 +172,17 @@ def test_an_unwritten_answer_fails_every_check(problem_set, check):
     assert "not written yet" in found["message"]
 
 
-@pytest.mark.parametrize(("problem_set", "check"), CHECKS)
 @pytest.mark.parametrize(
-    "answer",
-    [
-        lambda *a: None,
-        lambda *a: a[0],
-        lambda *a: (a[0], None),
-        lambda *a: (a[0], a[0], a[0]),
-        lambda *a: (np.zeros_like(a[0]) if isinstance(a[0], np.ndarray) else 0, None),
-        lambda: 1,
-        lambda *a: "x",
-        lambda *a: (np.full(3, np.nan),) * 3,
-        lambda *a: ([1, 2], {}),
-    ],
+    ("check", "answer"),
+    sample("nonsense", itertools.product(CHECKS, NONSENSE), 150),
+    ids=lambda value: value[1] if isinstance(value, tuple) else "answer",
 )
-def test_nonsense_never_passes_and_never_crashes_the_checker(problem_set, check, answer):
-    spec = spec_of(problem_set, check, 0)
+def test_nonsense_never_passes_and_never_crashes_the_checker(check, answer):
+    spec = spec_of(*check, 0)
     found = checker.judge(spec, [answer] * len(spec["functions"]))
     # doing nothing is right where nothing is to be done: the identity at test time
     if found["passed"]:
-        assert check.endswith((".test", ".p0")), found["message"]
+        assert check[1].endswith((".test", ".p0")), found["message"]
     assert "Traceback" not in found["message"]
 
 

@@ -1,9 +1,10 @@
 """The attack suite: no attack scores, looks out of its sandbox, harms others or plants script.
 
 The attacks are in `attacks.py`. They are graded in classes, with honest students among them, under
-the protection, and twice: by plain `nbgrader autograde`, which starts every kernel anew, and as a
-worker of a batch does it, with kernels that are forked. Every attack has its own verdict, and its
-row in _build/reports/attacks.html.
+the protection, and in two ways: as a worker of a batch does it, with kernels that are forked, and
+by plain `nbgrader autograde`, which starts every kernel anew. `make test-all` tries every attack in
+both ways; `make test` tries a sample, and cold starts on attacks on what starts or ends. Every
+attack has its own verdict, and its row in _build/reports/attacks.html.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from nbconvert.exporters import HTMLExporter
 
 from nbwarden import remote, sandbox
 from nbwarden.warm import WARM
+from tests.sampling import Sample, sample
 from tests.warden.attacks import ATTACKS, FOUND, WRONG
 from tests.warden.course import (
     ASSIGNMENT,
@@ -35,8 +37,34 @@ from tests.warden.course import (
     own,
 )
 
-#: Classes are separate tests, so that they can run side by side; slow attacks are dealt out evenly.
-CLASSES = [ATTACKS[number::8] for number in range(8)]
+#: Where it matters how a kernel starts or ends: on what it holds, or what it finds beside it.
+STARTS_OR_ENDS = [
+    attack
+    for attack in ATTACKS
+    if attack.kind == "resources"
+    or attack.name in ("files for the next start", "another kernel", "modules beside the notebook")
+]
+
+
+def of_each_kind(attacks, keep):
+    """A sample that has attacks of each kind."""
+    kinds = dict.fromkeys(attack.kind for attack in attacks)
+    return [
+        attack
+        for kind in kinds
+        for attack in sample(f"attacks: {kind}", (a for a in attacks if a.kind == kind), keep)
+    ]
+
+
+def classes(attacks, size):
+    """Separate tests, so that they can run side by side; slow attacks are dealt out evenly."""
+    count = -(-len(attacks) // size)
+    return [attacks[number::count] for number in range(count)]
+
+
+WARM_CLASSES = classes(of_each_kind(ATTACKS, 3), 8)
+COLD_CLASSES = classes(ATTACKS if Sample.everything else sample("cold", STARTS_OR_ENDS, 5), 8)
+CLASSES = [("warm", c) for c in WARM_CLASSES] + [("cold", c) for c in COLD_CLASSES]
 #: Two students whose marks no attack may touch: one is graded first, one last.
 HONEST = ("0-first", "honest")
 #: Seconds that the limits below leave to an attack, on a machine ten times as busy as it should be.
@@ -137,8 +165,9 @@ def verdict(graded):
     return told
 
 
-@pytest.mark.parametrize("kernels", ["cold", "warm"])
-@pytest.mark.parametrize("attacks", CLASSES, ids=range(1, len(CLASSES) + 1))
+@pytest.mark.parametrize(
+    ("kernels", "attacks"), CLASSES, ids=lambda v: v if isinstance(v, str) else f"{len(v)} attacks"
+)
 def test_no_attack_succeeds(attacks, kernels, tmp_path, monkeypatch, record_property):
     def settings(config):
         limits(config)
