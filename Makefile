@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 CLASS  := _build/sample-class
 
 .DEFAULT_GOAL := all
-.PHONY: all help env book assignments grade test test-all test-quick lint pdf experiments bench bench-grading serve lock clean
+.PHONY: all help env book assignments grade test test-all test-quick needs lint pdf experiments bench bench-grading serve lock clean
 
 all: book assignments grade  ## the book, the assignments and a graded sample class
 	@echo
@@ -36,22 +36,25 @@ assignments: env  ## assignments/ from solutions/, if out of date
 
 grade: env  ## a sample class, made and graded with nbgrader, in _build/sample-class
 	@$(BIN)/python tests/sample_class/make.py $(CLASS)
-	@# where there is no sandbox (macOS, or no bubblewrap), our own sample class needs none;
-	@# exit status 1 only says that a submission needs a person, and one here does by design
-	@command -v bwrap >/dev/null || { echo "No bubblewrap here: the sample class, our own code, is graded without a sandbox."; \
-	  export NBWARDEN_NO_SANDBOX=1; }; \
+	@# where no sandbox can be had, our own sample class needs none; exit status 1 only says that
+	@# a submission needs a person, and one here does by design
+	@$(BIN)/python -m nbwarden.bubblewrap || { export NBWARDEN_NO_SANDBOX=1; \
+	  echo "The sample class, which is our own code, is graded without one."; }; \
 	  $(BIN)/dlnorm grade --class-dir $(CLASS) || [ $$? -eq 1 ]
 
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal --durations=10
 
-test: env  ## every kind of test, on a sample of each long list of cases
+test: env needs  ## every kind of test, on a sample of each long list of cases
 	$(PYTEST)
 
-test-all: env  ## the tests with every case: half an hour
+test-all: env needs  ## the tests with every case: half an hour
 	$(PYTEST) --all
 
 test-quick: env  ## what needs no sandbox, no browser and no training: a minute
 	$(PYTEST) -m "not sandbox and not browser and not training"
+
+needs: env  ## a browser for the tests and `make pdf`, installed if there is none
+	@$(BIN)/python -m tests.needs
 
 lint: env  ## ruff, mypy and codespell
 	$(BIN)/ruff check .
@@ -59,7 +62,7 @@ lint: env  ## ruff, mypy and codespell
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-pdf: book  ## the book as one PDF, in _build/book.pdf (needs Chromium)
+pdf: book needs  ## the book as one PDF, in _build/book.pdf
 	$(BIN)/python book/pdf.py
 
 experiments: env  ## every experiment at its full settings (an hour); for the book

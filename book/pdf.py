@@ -2,15 +2,14 @@
 
 Each page of the built site is printed by Chromium, with its formulas typeset and its folds open,
 and the pages are put together with an outline. A link from one page to another stays inside the
-PDF; one to what is not printed leads to the published site. Needs the site (`make book`) and
-Chromium.
+PDF; one to what is not printed leads to the published site. Needs the site (`make book`) and a
+browser (`make needs`).
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +23,11 @@ from pypdf.generic import ArrayObject, FloatObject, NameObject, NullObject, Text
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from book.browser import NoBrowserError, start  # noqa: E402
+
 SITE = ROOT / "_build" / "html"
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 TYPESET = "window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() => true) : true"
 #: Chromium notes the place of what its page links to; the links from other pages count as well.
 NOTE_PLACES = """
@@ -69,10 +71,10 @@ def main() -> int:
         parser.error(f"no page {', '.join(unknown)}; there are: {', '.join(known)}")
     if not (SITE / "index.html").is_file():
         parser.error(f"there is no site in {SITE}: run `make book` first")
-    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if path is None:
-        parser.error("no Chromium is installed; on Debian and Ubuntu: apt install chromium")
-    count = print_book(arguments.pages or known, path, arguments.out)
+    try:
+        count = print_book(arguments.pages or known, arguments.out)
+    except NoBrowserError as error:
+        parser.error(str(error))
     print(f"{arguments.out}: {count} pages")
     return 0
 
@@ -92,14 +94,18 @@ def pages() -> Iterator[str]:
         yield from (chapter["file"] for chapter in part["chapters"])
 
 
-def print_book(names: list[str], chromium: str, out: Path) -> int:
-    """Print the pages called `names` into one file; return how many sheets it has."""
+def print_book(names: list[str], out: Path) -> int:
+    """Print the pages called `names` into one file; return how many sheets it has.
+
+    Raises
+    ------
+    NoBrowserError
+        If no Chromium starts here.
+    """
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     writer, places, page_of = PdfWriter(), dict[tuple[str, str], Place](), list[str]()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
-        )
+        browser, _ = start(playwright)
         for name in tqdm(names, unit="page", desc="printing", disable=None):
             title, content = print_page(browser, SITE / f"{name}.html")
             reader = PdfReader(io.BytesIO(content))

@@ -15,6 +15,7 @@ from traitlets.config.loader import PyFileConfigLoader
 from nbwarden import gradebook
 from nbwarden.batch import Course, Job, Outcome, local_pool
 from nbwarden.cluster import ClusterPool
+from nbwarden.sandbox import Sandbox
 from nbwarden.task import Result
 from nbwarden.workers import LocalPool
 
@@ -75,6 +76,8 @@ def apply(config: Config, arguments: argparse.Namespace) -> None:
 def grade(course: Course, names: list[str], arguments: argparse.Namespace) -> list[Outcome]:
     """Grade these assignments with a progress bar; the outcomes, by assignment and student."""
     outcomes: list[Outcome] = []
+    if not arguments.scheduler:  # a cluster's machines have each their own
+        Sandbox(config=course.config).check()
     with _pool(arguments) as pool:
         run = course.grade(names, pool, force=arguments.force)
         with tqdm(total=run.total, unit="submission", desc="grading", dynamic_ncols=True) as bar:

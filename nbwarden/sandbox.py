@@ -8,7 +8,6 @@ variables of the grader, and no rights. Whatever it starts ends with it.
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import os
 import secrets
@@ -30,12 +29,11 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Bool, Integer, List, Unicode
 
-from nbwarden import seccomp
+from nbwarden import bubblewrap, seccomp
 from nbwarden.client import PromptClient
 
 #: Set to 1, it switches the sandbox off, as `c.Sandbox.enabled = False` does.
 NO_SANDBOX = "NBWARDEN_NO_SANDBOX"
-INSTALL = "sudo apt-get install bubblewrap"
 #: The parts of this package that travel into the sandbox.
 _TRAVELS = ("boot.py", "codec.py", "servant.py")
 _MB = 2**20
@@ -117,19 +115,10 @@ class Sandbox(KernelProvisionerBase):
         Raises
         ------
         SandboxError
-            With the one line that installs what is missing.
+            With the cause, and the lines that help.
         """
-        if not self.wanted:
-            return
-        if not sys.platform.startswith("linux"):
-            raise SandboxError(
-                f"students' code runs in a sandbox on Linux only; {NO_SANDBOX}=1 grades without"
-            )
-        if shutil.which("bwrap") is None:
-            raise SandboxError(f"bubblewrap is missing; install it: {INSTALL}")
-        complaint = _complaint_of_bubblewrap()
-        if complaint:
-            raise SandboxError(f"bubblewrap cannot make a sandbox here: {complaint}")
+        if self.wanted and (why := bubblewrap.refusal()):
+            raise SandboxError(f"{why}\nWithout a sandbox: {NO_SANDBOX}=1")
 
     @property
     def wanted(self) -> bool:
@@ -213,6 +202,9 @@ class Sandbox(KernelProvisionerBase):
 
     def _start_inside(self, inside: Path, files: dict[Path, bytes]) -> None:
         """Start bubblewrap. Its arguments say what there is; nothing else is."""
+        program = bubblewrap.find()
+        if program is None:
+            raise SandboxError(bubblewrap.refusal())
         told, telling = os.pipe()
         handles: list[int] = [telling]
 
@@ -228,7 +220,8 @@ class Sandbox(KernelProvisionerBase):
         try:
             own = self._own_files(inside, files)
             command = [
-                *("bwrap", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"),
+                *(program, "--die-with-parent", "--new-session", "--clearenv"),
+                *("--cap-drop", "ALL"),
                 *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"),
                 *("--unshare-cgroup-try", "--hostname", "sandbox"),
                 *(self._rights()),
@@ -312,7 +305,10 @@ class Sandbox(KernelProvisionerBase):
         if os.getuid() == 0:
             # boot.py takes an unused user id, and loses all capabilities with it
             return ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-        return ["--unshare-user", *(["--disable-userns"] if _can("--disable-userns") else [])]
+        return [
+            "--unshare-user",
+            *(["--disable-userns"] if bubblewrap.can("--disable-userns") else []),
+        ]
 
     def _system(self, handle: Callable[[bytes], str]) -> list[str]:
         """The system and Python, read-only, and none of the hidden packages."""
@@ -488,15 +484,6 @@ class Sandbox(KernelProvisionerBase):
             self._place = None
 
 
-@functools.cache
-def _complaint_of_bubblewrap() -> str:
-    """What bubblewrap says if it may not make a sandbox, as in many containers; else nothing."""
-    user = [] if os.getuid() == 0 else ["--unshare-user"]
-    command = ["bwrap", "--unshare-pid", "--unshare-net", *user, "--ro-bind", "/", "/", "true"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stderr.strip() or "it failed" if done.returncode else ""
-
-
 def _font_lists() -> list[tuple[str, Path]]:
     """Matplotlib's list of fonts, if it has made one: making it takes two seconds each time."""
     cache = os.environ.get("MPLCONFIGDIR") or Path(
@@ -507,13 +494,6 @@ def _font_lists() -> list[tuple[str, Path]]:
         for path in sorted(Path(cache).glob("fontlist-*.json"))
         if path.is_file() and not path.is_symlink()
     ]
-
-
-@functools.cache
-def _can(option: str) -> bool:
-    """Whether the installed bubblewrap knows an option."""
-    done = subprocess.run(["bwrap", "--help"], capture_output=True, text=True, check=False)
-    return option in done.stdout + done.stderr
 
 
 def _nobody() -> int:

@@ -10,14 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from book.browser import NoBrowserError, start
 from nbwarden.workers import cores
-from tests import attack_table, matrix
+from tests import attack_table, matrix, needs
 from tests.sampling import Sample, of_commit
 from tests.support import REPO, only_one
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-OFFLINE = ["--no-sandbox", "--disable-background-networking", "--disable-component-update",
-           "--disable-sync", "--no-first-run", "--disable-gpu"]  # fmt: skip
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 
@@ -50,6 +47,8 @@ SLOW = {
     "training": "trains networks",
 }
 LOOKS_AT_THE_SITE = {"site", "address", "browser"}
+#: Folders whose tests grade in the sandbox, but for those marked `without_sandbox`.
+GRADES = {"batch", "sample_class", "warden"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,6 +76,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if LOOKS_AT_THE_SITE.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("browser")
+        if GRADES.intersection(item.path.parts) and not item.get_closest_marker("without_sandbox"):
+            item.add_marker("sandbox")
+
+
+@pytest.hookimpl(tryfirst=True)  # before anything is made for the test
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a sandbox where none can be made; in CI it fails."""
+    if item.get_closest_marker("sandbox") and (line := needs.refusal()):
+        needs.lacking(line)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -113,16 +121,11 @@ def shared(
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Start the Chromium of this machine; Playwright's own would have to be downloaded."""
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.fail(
-            "No Chromium is installed, so the site cannot be looked at. On Debian and Ubuntu: "
-            "apt install chromium. Elsewhere: install Chromium or Chrome so that one of "
-            f"{', '.join(NAMES)} is on the PATH.",
-            pytrace=False,
-        )
+    """Start this machine's browser; `python -m tests.needs` has got one, if it could."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=OFFLINE)
+        try:
+            browser, _ = start(playwright)
+        except NoBrowserError as error:
+            needs.lacking(str(error))
         yield browser
         browser.close()

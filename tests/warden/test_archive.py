@@ -29,10 +29,9 @@ from nbgrader.plugins import ExtractorPlugin
 from traitlets.config import Config
 
 import nbwarden
-from nbwarden import members
+from nbwarden import bubblewrap, members
 from nbwarden.archive import LIST, SafeCollector, SafeExtractor
 from nbwarden.members import parts_of
-from nbwarden.sandbox import Sandbox, SandboxError
 from tests.support import run, tool
 from tests.warden.course import source_cells
 
@@ -885,18 +884,24 @@ def test_the_command_line_sets_limits_too(small):
     assert (small / "submitted" / "1001" / "ps1" / "ps1.ipynb").stat().st_size == 2 * MB
 
 
+@pytest.mark.sandbox
 def test_a_full_disk_is_said_and_nothing_is_collected(small):
     """On a disk of one megabyte, made for it."""
-    try:
-        Sandbox(enabled=True).check()
-    except SandboxError as error:
-        pytest.skip(str(error))
     folder = small / "downloaded" / "ps1"
     (folder / "extracted").mkdir()
     (folder / "archive" / "ada_1001_5_ps1.zip").write_bytes(zipped({"ps1.ipynb": b"{}"}))
     (folder / "archive" / "bob_1002_5_ps1.zip").write_bytes(zipped({"ps1.ipynb": 2 * ZEROS}))
-    disk = ("bwrap", "--dev-bind", "/", "/", "--size", str(MB), "--tmpfs", folder / "extracted")
-    done = run(*disk, "--", tool("nbgrader"), "zip_collect", "ps1", cwd=small, ok=False)
+    disk = ("--dev-bind", "/", "/", "--size", str(MB), "--tmpfs", folder / "extracted")
+    done = run(
+        str(bubblewrap.find()),
+        *disk,
+        "--",
+        tool("nbgrader"),
+        "zip_collect",
+        "ps1",
+        cwd=small,
+        ok=False,
+    )
     assert done.returncode == 1
     assert "no room left on the disk. Nothing was collected. Make room" in done.stderr
     assert "Traceback" not in done.stderr

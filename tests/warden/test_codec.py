@@ -17,6 +17,8 @@ from hypothesis.extra import numpy as hnp
 from nbwarden import codec
 from nbwarden.codec import CodecError, Limits, Ref, decode, encode
 
+pytestmark = pytest.mark.without_sandbox
+
 DTYPES = (
     hnp.boolean_dtypes() | hnp.integer_dtypes() | hnp.unsigned_integer_dtypes()
     | hnp.floating_dtypes() | hnp.complex_number_dtypes()
