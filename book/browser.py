@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from playwright.sync_api import Browser, Error, Playwright, sync_playwright
@@ -64,12 +65,14 @@ def get() -> str:
     NoBrowserError
         If none can be had.
     """
-    for install in (None, _download, _packages):
-        if install is None or install():
-            try:
+    try:
+        return _starts()
+    except NoBrowserError as error:
+        none = error
+    for install in (_download, _packages):
+        with suppress(NoBrowserError):
+            if install():
                 return _starts()
-            except NoBrowserError as error:
-                none = error
     raise none
 
 

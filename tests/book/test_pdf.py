@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from pypdf import PdfReader
 
 from book import pdf
@@ -16,6 +17,7 @@ def test_all_pages_of_the_book_are_printed():
     assert list(pdf.pages()) == of_toc()
 
 
+@pytest.mark.usefixtures("browser")  # where there is none, this is skipped
 def test_pages_become_one_pdf_with_an_outline_and_open_folds(site: Path, tmp_path: Path):
     out = tmp_path / "book.pdf"
     done = run(sys.executable, REPO / "book" / "pdf.py", "dropout", "bibliography", "--out", out)
