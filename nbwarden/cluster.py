@@ -1,6 +1,6 @@
 """The same jobs on more than one machine: a Dask cluster, somebody else's to start and to end.
 
-The machines need this Python environment and bubblewrap, and nothing else of the course: no
+The machines need this Python environment, bubblewrap with it, and nothing else of the course: no
 shared folder and no access to the gradebook. What is handed in goes to them, what came of it comes
 back, and this process alone writes it down.
 """

@@ -43,7 +43,7 @@ On Kubernetes (1.33 or newer), in the pod's `spec` and in the `securityContext` 
     {procMount: Unmasked, runAsUser: 1000, seccompProfile: {type: Unconfined},
      appArmorProfile: {type: Unconfined}}
 As root in a container, it takes these as well:
-    docker run --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE ..."""
+    docker run --cap-add SYS_ADMIN --cap-add NET_ADMIN ..."""
 
 
 @dataclass(frozen=True)
