@@ -33,21 +33,37 @@ def offer_notebook(
 ) -> None:
     """Put the executed notebook into the site, where the theme's download button finds it.
 
-    The theme does so itself only beside a button that launches the page on some server; and for a
-    page out of its cache, MyST-NB writes the notebook without outputs, so they are added here.
+    The theme does so itself only beside a button that launches the page on some server. Of the
+    notebooks that MyST-NB writes, those of pages out of its cache have no outputs, and the others
+    have printed lines twice, as it merges streams in place; so the outputs come out of its cache.
     """
     source = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
     if doctree is None or "kernelspec" not in app.env.metadata[page] or not source.is_file():
         return
-    notebook = nbformat.read(source, as_version=4)
-    if not any(cell.get("outputs") for cell in notebook.cells):
-        cache = get_cache(app.env.mystnb_config.execution_cache_path)
-        _, notebook = cache.merge_match_into_notebook(notebook)
+    cache = get_cache(app.env.mystnb_config.execution_cache_path)
+    _, notebook = cache.merge_match_into_notebook(nbformat.read(source, as_version=4))
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = one_of_each_stream(cell.outputs)
     notebook.cells.insert(0, install_cell(app))
     target = Path(app.outdir, "_sources", f"{page}.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, target)
     context["ipynb_source"] = f"{page}.ipynb"
+
+
+def one_of_each_stream(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Join what a cell has printed, which arrives in pieces that depend on how fast it ran."""
+    streams: dict[str, NotebookNode] = {}
+    joined = []
+    for output in outputs:
+        if output.output_type == "stream" and output.name in streams:
+            streams[output.name].text += output.text
+            continue
+        if output.output_type == "stream":
+            streams[output.name] = output
+        joined.append(output)
+    return joined
 
 
 def install_cell(app: Sphinx) -> NotebookNode:

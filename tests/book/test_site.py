@@ -20,6 +20,7 @@ from bs4 import BeautifulSoup
 import dlnorm
 from book._ext.course_assignments import found_in, pack
 from book._ext.course_equations import scan
+from book._ext.course_notebook import one_of_each_stream
 from book._ext.course_output import is_text
 from dlnorm import experiments
 from tests.support import REPO
@@ -261,6 +262,26 @@ def test_executed_pages_can_be_downloaded_as_notebooks(site: Path):
         # where the course is not installed, as in Colab, it begins with what installs it
         assert f"git+{CONFIG['repository']['url']}@" in code[0].source
         assert code[0] is notebook.cells[0]
+
+
+def test_a_published_notebook_says_nothing_twice(site: Path):
+    """What a cell prints arrives in pieces; a reader gets one output of it."""
+    notebooks = sorted(site.rglob("*.ipynb"))
+    assert len(notebooks) > len(found_in(REPO / "assignments"))
+    for path in notebooks:
+        for cell in nbformat.read(path, as_version=4).cells:
+            streams = [o.name for o in cell.get("outputs", ()) if o.output_type == "stream"]
+            assert len(streams) == len(set(streams)), f"{path.name}: {cell.source[:80]}"
+
+
+def test_pieces_of_a_stream_are_joined_where_it_began():
+    def printed(name: str, text: str) -> nbformat.NotebookNode:
+        return nbformat.v4.new_output("stream", name=name, text=text)
+
+    figure = nbformat.v4.new_output("display_data", {"text/plain": "figure"})
+    pieces = [printed("stdout", "a"), figure, printed("stderr", "!"), printed("stdout", "b\n\n")]
+    assert one_of_each_stream(pieces) == [printed("stdout", "ab\n\n"), figure, pieces[2]]
+    assert one_of_each_stream([figure, figure]) == [figure, figure]
 
 
 def test_executed_pages_open_on_binder_and_in_colab(site: Path):
