@@ -24,7 +24,8 @@ def test_pages_become_one_pdf_with_an_outline_and_open_folds(site: Path, tmp_pat
     reader = PdfReader(out)
     assert f"{out}: {len(reader.pages)} pages" in done.stdout
     assert [item.title for item in reader.outline] == ["Dropout", "Bibliography"]
-    text = "\n".join(page.extract_text() for page in reader.pages)
+    # where lines and words break depends on the fonts
+    text = " ".join(" ".join(page.extract_text() for page in reader.pages).split())
     assert "Three on average while training" in text  # a folded answer
     assert "Search this book" not in text
     links = [

@@ -25,7 +25,7 @@ from dlnorm import (
     spatial_instancenorm_forward,
     spatial_layernorm_forward,
 )
-from tests.book.test_browser import Tab, look, violations
+from tests.book.test_browser import NARROW, Tab, lasting, look, violations
 from tests.support import REPO
 
 SCRIPTS = sorted((REPO / "book" / "_assets" / "push").glob("*.js"))
@@ -664,9 +664,9 @@ def test_panel_is_pushed_from_a_folder_in_both_themes(folder: Tab, site: Path, n
         assert not figure.locator(".dl-figure").is_visible()
     PUSHES[name](panel)
 
-    look(page, "dark", 390)
+    look(page, "dark", NARROW)
     assert shown(panel.box)
-    assert overhang(panel.box) == []
+    assert lasting(page, lambda: overhang(panel.box)) == []
     # the whole page is asked elsewhere, but not with the panel pushed
     alone(panel.box)
     assert violations(page, "all", within=f"#push-{name}") == []
