@@ -37,11 +37,16 @@ def sources(book: Path) -> list[Path]:
     return [book / f"{page}.md" for _, pages in parts(book) for page in pages]
 
 
-def description(path: Path) -> str:
-    """Return how a page describes itself."""
+def html_meta(path: Path) -> dict[str, str]:
+    """Return what the front matter of a page says about it: `description`, `keywords`."""
     found = _FRONT_MATTER.match(path.read_text("utf-8"))
     settings = yaml.safe_load(found[1]) if found else {}
-    return settings.get("myst", {}).get("html_meta", {}).get("description", "")
+    return settings.get("myst", {}).get("html_meta", {})
+
+
+def description(path: Path) -> str:
+    """Return how a page describes itself."""
+    return html_meta(path).get("description", "")
 
 
 def equations(book: Path) -> int:

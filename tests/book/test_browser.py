@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.book.test_site import MEGABYTE, of_toc
+from tests.book.test_site import MEGABYTE, of_toc, soup
 
 #: The rules that look at colors, which takes by far the most time, and the tag they ask about.
 COLORS = {"color-contrast": "", "link-in-text-block": "a"}
@@ -313,6 +313,68 @@ def test_search_finds_a_chapter(tab: Tab, address: str):
     quoted = " ".join(page.locator("#search-results p.context").all_inner_texts())
     assert not re.search(r"\\[a-zA-Z([]", quoted)
     assert tab.complaints == []
+
+
+@pytest.mark.parametrize(("typed", "page"), [("LN", "layernorm"), ("暂退法", "dropout")])
+def test_a_name_that_is_typed_leads_to_its_page(tab: Tab, address: str, typed: str, page: str):
+    window = tab.visit(address + "index.html")
+    window.keyboard.press("ControlOrMeta+K")
+    window.wait_for_function("document.activeElement.name === 'q'")
+    window.keyboard.type(typed)
+    window.keyboard.press("Enter")
+    finished(window)
+    window.locator("#search-results li a").first.click()
+    window.wait_for_url(f"{address}{page}.html*")
+
+
+#: What people look for, and the page that they must find first.
+NAMED = {
+    "dropout": ["dropout", "Dropout", "inverted dropout", "暂退法", "随机失活"],
+    "dropout-averages": ["MC dropout", "Monte Carlo dropout"],
+    "batchnorm-forward": [
+        "batch norm", "batch normalization", "batchnorm", "BN", "running mean", "running variance",
+        "批量归一化", "批归一化", "批规范化", "批量规范化",
+    ],
+    "batchnorm-backward": ["batch normalization, backward"],
+    "layernorm": [
+        "layer norm", "Layer Norm", "layer normalization", "layernorm", "LN", "ln",
+        "RMS norm", "RMSNorm", "层归一化", "层规范化",
+    ],
+    "groupnorm": [
+        "group norm", "group normalization", "GN", "组归一化",
+        "instance norm", "instance normalization", "IN", "实例归一化",
+    ],
+    "weightnorm": ["weight norm", "weight normalization", "WN", "权重归一化"],
+    "variance-shift": ["variance shift", "方差偏移"],
+    "why-batchnorm-works": ["internal covariate shift"],
+    "derivatives": ["gradient check"],
+    "assignments": ["problem sets", "download", "homework"],
+}  # fmt: skip
+
+
+def test_a_page_is_found_first_under_each_of_its_names(tab: Tab, site: Path, address: str):
+    wanted = {query: page for page, queries in NAMED.items() for query in queries}
+    for page in of_toc():
+        keywords = soup(site / f"{page}.html").select_one("meta[name=keywords]")
+        title = soup(site / f"{page}.html").select_one("article h1").contents
+        wanted["".join(part.get_text() for part in title[:-1])] = page  # and no link to itself
+        if keywords:
+            wanted |= {name.strip(): page for name in str(keywords["content"]).split(",")}
+    window = tab.visit(address + "search.html")
+    window.wait_for_function("Search.hasIndex()")
+    # the first is listed at once; text around the words of all others would be fetched for long
+    found = window.evaluate(
+        """(queries) => queries.map((query) => {
+          DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+          document.querySelector("#search-results").replaceChildren();
+          Search.performSearch(query);
+          const first = document.querySelector("#search-results li a");
+          return first ? first.pathname.split("/").pop() : "nothing";
+        })""",
+        list(wanted),
+    )
+    firsts = dict(zip(wanted, found, strict=True))
+    assert {q: first for q, first in firsts.items() if first != f"{wanted[q]}.html"} == {}
 
 
 def test_a_check_opens_with_the_keyboard(tab: Tab, address: str):
