@@ -139,7 +139,7 @@ def _done(
         print(f"  {' '.join(command)}: took more than ten minutes", flush=True)
         return False
     if done.returncode and not quiet:
-        lines = [line for line in (done.stdout + done.stderr).splitlines() if "Error:" in line]
-        lines = lines or (done.stderr or done.stdout).strip().splitlines()[-1:]
-        print(f"  did not work: {lines[0].strip() if lines else done.returncode}", flush=True)
+        lines = (done.stderr or done.stdout).strip().splitlines() or [str(done.returncode)]
+        why = next((line for line in lines if "Error: " in line), lines[-1])
+        print(f"  did not work: {why.strip().removesuffix(', caused by')}", flush=True)
     return done.returncode == 0
