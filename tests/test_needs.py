@@ -13,6 +13,8 @@ from book import browser
 from tests import needs
 from tests.support import REPO
 
+pytestmark = pytest.mark.browser  # most start one, or try to
+
 REFUSES = (
     "#!/bin/sh\ncase $1 in --help) echo --size;; *) echo bwrap: No permissions >&2; exit 1;; esac"
 )
