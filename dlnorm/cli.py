@@ -115,6 +115,7 @@ def main(argv: list[str] | None = None) -> int:
     sub.add_argument("--json", action="store_true", help="print it as JSON and write no files")
     sub.set_defaults(run=_report)
 
+    command.let_streams_print_anything()
     arguments = parser.parse_args(argv)
     arguments.course = arguments.course.resolve()
     try:
@@ -227,7 +228,7 @@ def _report(arguments: argparse.Namespace) -> int:
         made = report.make(PROBLEM_SETS[name], *_facts(nbgrader_course, name, arguments.course))
         out: Path = arguments.out or nbgrader_course.root / "reports" / name
     if arguments.json:
-        print(json.dumps(made.as_dict(), indent=2, ensure_ascii=False))
+        print(json.dumps(made.as_dict(), indent=2))
         return 0
     out.mkdir(parents=True, exist_ok=True)
     files = {"index.html": report_page.page(made), **report.tables(made)}

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
 
 from tqdm import tqdm
@@ -73,6 +74,13 @@ def apply(config: Config, arguments: argparse.Namespace) -> None:
         print(_NO_SANDBOX, file=sys.stderr)
 
 
+def let_streams_print_anything() -> None:
+    """Print `?` for what the terminal's encoding lacks, rather than fail after all the work."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def grade(course: Course, names: list[str], arguments: argparse.Namespace) -> list[Outcome]:
     """Grade these assignments with a progress bar; the outcomes, by assignment and student."""
     outcomes: list[Outcome] = []
@@ -105,7 +113,7 @@ def summary(course: Course, outcomes: list[Outcome], *, as_json: bool) -> int:
             "gradebook": [asdict(row) for row in entries],
             "outcomes": [asdict(outcome) for outcome in outcomes],
         }
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print(json.dumps(document, indent=2))
         return 1 if troubled else 0
     words = {"unreadable": "could not be read", "lost": "not graded"}
     remarks = {(o.assignment, o.student): words.get(o.status, o.status) for o in troubled}
@@ -152,6 +160,7 @@ def main(argv: list[str] | None = None) -> int:
         help="the folder that holds nbgrader_config.py (default: here)",
     )
     add_arguments(parser)
+    let_streams_print_anything()
     arguments = parser.parse_args(argv)
     try:
         folder = arguments.course.resolve()

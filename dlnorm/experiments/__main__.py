@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from io import TextIOWrapper
 from pathlib import Path
 
 from tqdm import tqdm
@@ -63,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--no-cache", action="store_true", help="compute now, and keep nothing")
     arguments = parser.parse_args(argv)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may lack the plus-minus sign
 
     unknown = [name for name in arguments.names if name not in NAMES]
     if unknown:

@@ -102,7 +102,7 @@ def test_plain_nbgrader_goes_on_from_there(graded, tmp_path):
     again = graded.copy(tmp_path / "course")
     before = again.marks()
     run(tool("nbgrader"), "export", cwd=again.root)
-    exported = (again.root / "grades.csv").read_text()
+    exported = (again.root / "grades.csv").read_text(encoding="utf-8")
     for student in again.students:
         assert student in exported
     run(tool("nbgrader"), "generate_feedback", ASSIGNMENT, "--force", cwd=again.root)
@@ -110,6 +110,15 @@ def test_plain_nbgrader_goes_on_from_there(graded, tmp_path):
     assert again.marks() == before
     run(tool("nbgrader"), "db", "upgrade", cwd=again.root)
     assert again.marks() == before
+
+
+def test_a_terminal_without_the_characters_gets_the_gradebook_all_the_same(
+    graded, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = graded.copy(tmp_path / "course").grade()
+    assert done.returncode == 1, done.stderr
+    assert re.findall(r"^  (s\d{3}) .*\?", done.stdout, re.MULTILINE) == graded.students
 
 
 def test_json_is_for_machines(graded, tmp_path):
@@ -155,7 +164,7 @@ def test_what_a_person_gave_stays(graded, tmp_path):
     marks = again.marks()["s000"]
     assert marks["essay"] == (None, 2.5, 0.5, True)  # as nbgrader does: to be looked at again
     assert marks["essay: comment"] == (None, "well put")
-    page = (again.root / "feedback" / "s000" / ASSIGNMENT / "ps1.html").read_text()
+    page = (again.root / "feedback" / "s000" / ASSIGNMENT / "ps1.html").read_text(encoding="utf-8")
     assert "well put" in page
 
 
@@ -170,7 +179,7 @@ def test_two_runs_on_one_class_do_not_meet(graded, tmp_path):
     import fcntl
 
     again = graded.copy(tmp_path / "course")
-    with (again.root / ".nbwarden.lock").open("w") as stream:
+    with (again.root / ".nbwarden.lock").open("w", encoding="utf-8") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         done = again.grade()
     assert done.returncode == 2

@@ -54,6 +54,16 @@ def test_the_command_prints_finding_and_verdict_and_writes_figure_and_cache(
     assert len(list(cache.iterdir())) == 1
 
 
+def test_a_terminal_without_the_characters_gets_the_verdict_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    command = [sys.executable, "-m", "dlnorm.experiments", "ulyanov_2016"]
+    done = run(*command, "--cache", tmp_path)
+    assert "\nulyanov_2016: Reproduced: " in done.stdout
+    assert " ? " in done.stdout  # for the plus-minus sign
+
+
 def test_several_at_a_time_give_what_one_at_a_time_gives(tmp_path: Path) -> None:
     names = ("invariances", "ulyanov_2016")
     command = [sys.executable, "-W", "error", "-m", "dlnorm.experiments", *names, "--cache"]
