@@ -34,7 +34,10 @@ def test_known_derivatives(name: str) -> None:
     allowed = np.abs(DOUT) * (h**2 / 6 * third + 4 * u / h * scale)
     numeric = numeric_gradient(f, X, DOUT)
     assert (np.abs(numeric - expected) <= allowed).all()
-    np.testing.assert_allclose(complex_step_gradient(f, X, DOUT), expected, rtol=1e-14)
+    # libraries compute exp, sin and tanh to a few units in the last place, which 1 - tanh(2)**2
+    # makes 27 times as many of its own; 4 of each, for the complex and for the real function
+    got = complex_step_gradient(f, X, DOUT)
+    np.testing.assert_allclose(got, expected, rtol=2 * 4 * 27 * 2 * u)
 
 
 def test_a_function_that_mixes_entries_and_changes_the_shape() -> None:
@@ -69,7 +72,9 @@ def test_the_complex_step_has_an_error_of_order_h_squared_and_none_when_h_is_tin
         return float(np.abs(complex_step_gradient(np.exp, X, DOUT, h) - DOUT * np.exp(X)).max())
 
     assert error(1e-2) / error(5e-3) == pytest.approx(4, abs=1e-3)
-    assert error(COMPLEX_STEP) <= 2 * unit_roundoff(np.float64) * 2 * np.exp(2.0)
+    # nothing but two exponentials, each to 4 units in the last place in any library, and products
+    largest = float(np.abs(DOUT * np.exp(X)).max())
+    assert error(COMPLEX_STEP) <= (2 * 4 * 2 + 4) * unit_roundoff(np.float64) * largest
 
 
 def test_the_default_steps() -> None:
