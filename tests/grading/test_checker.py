@@ -505,7 +505,7 @@ def test_the_checker_needs_numpy_and_nothing_of_ours(tmp_path):
         [sys.executable, "-c", textwrap.dedent(script)],
         cwd=tmp_path,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert done.stdout == "✓ f: y agrees (1 case)\n", done.stderr

@@ -45,6 +45,8 @@ class Missing:
 
 sys.meta_path.insert(0, Missing())
 sys.path.insert(0, sys.argv[1])
+import checker
+checker.TIME_LIMIT = None  # it is for loops that never end, and has tests of its own
 for cells in json.load(open(sys.argv[2], encoding="utf-8")):
     print("=== notebook")
     space = {{"__name__": "__main__"}}
@@ -216,7 +218,8 @@ def test_the_own_line_may_stand_in_a_module_beside_the_checker(tmp_path):
     """A student may keep layers in a file; it lies in the folder in which the checker lies."""
     folder = unpack("batchnorm", tmp_path / "batchnorm")
     (folder / "layers.py").write_text(
-        "import numpy as np\n\n\ndef column_statistics(x):\n    return np.mean(x, axis=2), 1\n"
+        "import numpy as np\n\n\ndef column_statistics(x):\n    return np.mean(x, axis=2), 1\n",
+        encoding="utf-8",
     )
     script = """
         from checker import check

@@ -194,14 +194,26 @@ def test_every_line_of_a_message_fits(problem_set, check):
         assert max(map(len, message.splitlines())) <= checker.WIDTH, message
 
 
+@cache
+def seconds_of_counting():
+    """What this processor, with this Python, needs to count to ten million."""
+    started = time.thread_time()
+    for _ in range(10_000_000):
+        pass
+    return time.thread_time() - started
+
+
 @pytest.mark.parametrize(("problem_set", "check"), CHECKS)
-def test_a_check_takes_under_two_seconds(problem_set, check):
-    """Of computing, which a busy machine does not stretch."""
+def test_a_check_takes_no_longer_than_counting_to_a_hundred_million(problem_set, check):
+    """That is two seconds where the course was written, and as many more on a slower machine.
+
+    Of computing in this thread, which a busy machine does not stretch, nor NumPy's others.
+    """
     reference = PROBLEM_SETS[problem_set].reference
     spec = spec_of(problem_set, check, 0)
-    started = time.process_time()
+    started = time.thread_time()
     checker.judge(spec, [reference[f] for f in spec["functions"]])
-    assert time.process_time() - started < 2
+    assert time.thread_time() - started < 10 * seconds_of_counting()
 
 
 def test_grade_raises_with_the_diagnosis_and_the_seed():
