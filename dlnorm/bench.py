@@ -235,7 +235,11 @@ def machine() -> str:
     cpu = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.exists():
-        names = [line for line in information.read_text().splitlines() if "model name" in line]
+        names = [
+            line
+            for line in information.read_text(encoding="utf-8").splitlines()
+            if "model name" in line
+        ]
         cpu = names[0].split(":")[1].strip() if names else cpu
     return f"{cpu}, one thread, {versions}"
 

@@ -256,7 +256,7 @@ class Sandbox(KernelProvisionerBase):
         finally:
             for number in handles:
                 os.close(number)
-        with os.fdopen(told) as stream:
+        with os.fdopen(told, encoding="utf-8") as stream:
             text = stream.read()
         with suppress(ValueError, KeyError, psutil.Error):
             self._first = psutil.Process(json.loads(text)["child-pid"])
@@ -381,7 +381,7 @@ class Sandbox(KernelProvisionerBase):
 
     async def _wait_until_up(self) -> None:
         """Wait for the kernel's sockets, and find its process."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         sockets = str((self._place or Path("/run/nbwarden")) / "s" / "k")
         last = self.outside(f"{sockets}-{_KERNEL_SOCKETS.index('iopub_port') + 1}")
         assert self.process is not None

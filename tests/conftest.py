@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from book.browser import NoBrowserError, start
 from nbwarden.workers import cores
-from tests import attack_table, matrix, needs
+from tests import attack_table, machine, matrix, needs
 from tests.sampling import Sample, of_commit
 from tests.support import REPO, only_one
 
@@ -52,7 +52,8 @@ GRADES = {"batch", "sample_class", "warden"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the sample, name the markers, and have interrupts arrive."""
+    """Choose the sample, name the markers, have interrupts arrive, and leave habits behind."""
+    machine.settle(config)
     Sample.everything = config.getoption("--all")
     Sample.seed = config.getoption("--sample") or of_commit()
     for marker, why in SLOW.items():

@@ -27,7 +27,8 @@ def of_commit() -> str:
     """The commit's short name, or `unknown` without Git or outside a repository."""
     command = ["git", "-C", str(REPO), "rev-parse", "--short=12", "HEAD"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
+        return done.stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

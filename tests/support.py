@@ -14,11 +14,14 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[1]
 
+#: Seconds for what comes at once on an idle machine: only what never comes may take longer.
+PATIENCE = 300
+
 
 @contextmanager
 def only_one(lock: Path) -> Iterator[None]:
     """Let one process of the run in at a time."""
-    with lock.open("w") as stream:
+    with lock.open("w", encoding="utf-8") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
@@ -33,7 +36,7 @@ def run(
         cwd=cwd,
         env={**os.environ, "PATH": os.pathsep.join((beside, os.environ["PATH"]))},
         capture_output=True,
-        text=True,
+        encoding="utf-8",  # as `tests.machine` has every Python speak
         check=False,
     )
     if ok and done.returncode != 0:

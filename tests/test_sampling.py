@@ -48,3 +48,5 @@ def test_outside_a_repository_there_is_still_a_seed(monkeypatch, tmp_path):
     monkeypatch.setattr(sampling, "REPO", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert sampling.of_commit() == "unknown"
+    monkeypatch.setenv("PATH", str(tmp_path))  # without Git
+    assert sampling.of_commit() == "unknown"

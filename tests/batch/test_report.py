@@ -27,7 +27,7 @@ def written(graded, tmp_path_factory):  # noqa: F811
 
 
 def table(written, name):
-    return list(csv.DictReader(io.StringIO((written / name).read_text())))
+    return list(csv.DictReader(io.StringIO((written / name).read_text(encoding="utf-8"))))
 
 
 def test_every_designed_misconception_is_counted_with_its_section(written):
@@ -65,7 +65,7 @@ def test_the_numbers_are_those_of_the_gradebook(written, graded):  # noqa: F811
 
 
 def test_the_page_is_one_file_without_script(written):
-    page = (written / "index.html").read_text()
+    page = (written / "index.html").read_text(encoding="utf-8")
     assert "<script" not in page
     assert not re.findall(r"""(?:src|url\(|@import|<link)\s*=?\s*["'(]?http""", page)
     assert page.count("<h1>") == 1

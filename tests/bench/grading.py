@@ -53,7 +53,7 @@ def timed(*command: str | Path, cwd: Path = REPO) -> float:
         cwd=cwd,
         env=env,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     if done.returncode not in (0, 1):
@@ -90,7 +90,9 @@ def compare(place: Path, assignment: str, count: int, rounds: int, jobs: int) ->
     """Grade with both, round by round; 1 if any score differs."""
     ours, plain = place / "ours", place / "plain"
     plain.mkdir()
-    (plain / "nbgrader_config.py").write_text(PLAIN.format(source=str(REPO / "solutions")))
+    (plain / "nbgrader_config.py").write_text(
+        PLAIN.format(source=str(REPO / "solutions")), encoding="utf-8"
+    )
     binary = Path(sys.executable).parent
 
     def grade() -> float:
@@ -163,7 +165,7 @@ def soak(place: Path, assignment: str, count: int, jobs: int) -> int:
         cwd=REPO,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        text=True,
+        encoding="utf-8",
     )
     watched = psutil.Process(running.pid)
     seen: list[tuple[float, int, float, int]] = []  # seconds, graded, coordinator's MB, processes
@@ -224,7 +226,9 @@ def leftovers() -> set[str]:
 
 def unix_sockets() -> int:
     """Sockets of this machine with a path."""
-    return sum(" /" in line for line in Path("/proc/net/unix").read_text().splitlines())
+    return sum(
+        " /" in line for line in Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()
+    )
 
 
 def main() -> int:

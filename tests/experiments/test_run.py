@@ -119,7 +119,7 @@ def test_changed_code_is_run_again_and_the_old_result_goes(
     cache = tmp_path / "cache"
     experiments.run(NAME, cache=cache)
     (old,) = files(cache)
-    with (package / changed).open("a") as file:
+    with (package / changed).open("a", encoding="utf-8") as file:
         file.write("# another comment\n")
     experiments.run(NAME, cache=cache)
     assert measured == [3, 4, 3, 4]
@@ -131,7 +131,7 @@ def test_changed_code_is_run_again_and_the_old_result_goes(
 
 def test_a_file_that_comes_goes_or_moves_is_a_change(package: Path) -> None:
     before = _run.code_digest(NAME)
-    (package / "new.py").write_text("")
+    (package / "new.py").write_text("", encoding="utf-8")
     added = _run.code_digest(NAME)
     (package / "new.py").rename(package / "newer.py")
     moved = _run.code_digest(NAME)
@@ -147,7 +147,7 @@ def test_what_an_experiment_does_not_call_may_change(
     unrelated: str, measured: list[int], tmp_path: Path, package: Path
 ) -> None:
     experiments.run(NAME, cache=tmp_path / "cache")
-    with (package / unrelated).open("a") as file:
+    with (package / unrelated).open("a", encoding="utf-8") as file:
         file.write("# another comment\n")
     experiments.run(NAME, cache=tmp_path / "cache")
     assert measured == [3, 4]

@@ -28,7 +28,7 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
 
 def test_a_file_has_the_rights_of_any_new_file(tmp_path: Path) -> None:
     storage.write(tmp_path / "state.npz", ARRAYS, RECORD)
-    (tmp_path / "plain").write_text("")
+    (tmp_path / "plain").write_text("", encoding="utf-8")
     modes = {path.stat().st_mode for path in tmp_path.iterdir()}
     assert len(modes) == 1
 

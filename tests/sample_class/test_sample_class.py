@@ -72,7 +72,9 @@ def test_the_designed_losses_name_real_cells(marks):
 
 
 def feedback(graded, student, assignment):
-    page = (graded / "feedback" / student / assignment / f"{assignment}.html").read_text()
+    page = (graded / "feedback" / student / assignment / f"{assignment}.html").read_text(
+        encoding="utf-8"
+    )
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
 
 
@@ -88,15 +90,15 @@ def test_the_feedback_page_names_the_misconception(graded, student, assignment):
 
 
 def test_an_unreadable_submission_is_reported_by_name_and_stops_nobody(graded):
-    printed = (graded / "printed.txt").read_text()
+    printed = (graded / "printed.txt").read_text(encoding="utf-8")
     for assignment in ASSIGNMENTS:
         assert re.search(rf"ivan, {assignment}: {assignment}.ipynb .* not a Jupyter note", printed)
     assert "could not be read" in printed
-    assert (graded / "status.txt").read_text() == "1"
+    assert (graded / "status.txt").read_text(encoding="utf-8") == "1"
 
 
 def test_the_printed_gradebook_is_the_gradebook(graded, marks):
-    printed = (graded / "printed.txt").read_text()
+    printed = (graded / "printed.txt").read_text(encoding="utf-8")
     with Gradebook(f"sqlite:///{graded}/gradebook.db") as book:
         entries = gradebook.rows(book)
     assert len(entries) == len(HANDED_IN)
@@ -169,7 +171,7 @@ def test_plain_nbgrader_collects_grades_and_exports(plain_course, graded, marks)
     run(nbgrader, "autograde", assignment, cwd=plain_course)
     run(nbgrader, "generate_feedback", assignment, cwd=plain_course)
     run(nbgrader, "export", cwd=plain_course)
-    with (plain_course / "grades.csv").open() as stream:
+    with (plain_course / "grades.csv").open(encoding="utf-8") as stream:
         rows = {r["student_id"]: r for r in csv.DictReader(stream) if r["assignment"] == assignment}
     for student in ("ada", "carl"):
         expected = sum(score or 0 for score, _, _ in marks[student, assignment].values())

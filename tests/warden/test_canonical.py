@@ -148,7 +148,7 @@ def test_an_older_mark_by_hand_does_not_stand_either(course):
     graded = course.grade(RIGHT)
     assert graded.scores["essay"] == 3  # graded again: what a person gave stays, to be looked at
     assert graded.waiting == {"essay"}
-    (course.folder() / "ps1.ipynb").write_text("{")
+    (course.folder() / "ps1.ipynb").write_text("{", encoding="utf-8")
     graded = course.autograde()
     assert graded.score == 0
     assert graded.waiting == set()
@@ -157,12 +157,12 @@ def test_an_older_mark_by_hand_does_not_stand_either(course):
 def test_malformed_cells_are_left_out_and_the_rest_is_graded(course):
     folder = course.submit(RIGHT)
     path = folder / "ps1.ipynb"
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     found["cells"] += [None, 3, {}, {"cell_type": "code"}, {"cell_type": "x", "source": "1"}]
     found["cells"].append({"cell_type": "code", "source": 7, "metadata": []})
     found["cells"].append({"cell_type": "code", "source": "1", "metadata": {"nbgrader": 5}})
     found["metadata"] = "nothing"
-    path.write_text(json.dumps(found))
+    path.write_text(json.dumps(found), encoding="utf-8")
     assert course.autograde().scores == FULL
 
 
@@ -208,17 +208,19 @@ def test_what_is_no_file_does_not_hang_the_grader(course, kind):
 def test_only_expected_files_are_taken_in(course):
     folder = course.submit(RIGHT)
     (folder / "numpy").mkdir(exist_ok=True)
-    (folder / "numpy" / "__init__.py").write_text("raise SystemExit")
+    (folder / "numpy" / "__init__.py").write_text("raise SystemExit", encoding="utf-8")
     (folder / "passwd").symlink_to("/etc/passwd")
     (folder / "endless").symlink_to("/dev/zero")
-    (folder / "notes.txt").write_text("x")
+    (folder / "notes.txt").write_text("x", encoding="utf-8")
     try:
         graded = course.autograde()
         assert graded.scores == FULL
         assert "were left out" in note(graded)
         taken = {p.name for p in (course.root / "autograded/eve" / ASSIGNMENT).iterdir()}
         assert taken == {"ps1.ipynb", "helper.py"}
-        helper = (course.root / "autograded/eve" / ASSIGNMENT / "helper.py").read_text()
+        helper = (course.root / "autograded/eve" / ASSIGNMENT / "helper.py").read_text(
+            encoding="utf-8"
+        )
         assert "return True" not in helper  # the instructor's, not the student's copy
     finally:
         for name in ("passwd", "endless", "notes.txt"):
@@ -232,7 +234,7 @@ def test_a_large_notebook_is_refused(tmp_path):
         c.Intake.max_notebook = 1
 
     course = SmallCourse(tmp_path, settings=settings)
-    with (course.submit(RIGHT) / "ps1.ipynb").open("a") as stream:
+    with (course.submit(RIGHT) / "ps1.ipynb").open("a", encoding="utf-8") as stream:
         stream.write(" " * 1_100_000)
     graded = course.autograde()
     assert graded.score == 0
@@ -244,7 +246,7 @@ def test_extra_files_can_be_welcome(tmp_path):
         c.Intake.extra_files = ["*.py"]
 
     course = SmallCourse(tmp_path, settings=settings)
-    (course.submit() / "mine.py").write_text("def double(x):\n    return 2 * x\n")
+    (course.submit() / "mine.py").write_text("def double(x):\n    return 2 * x\n", encoding="utf-8")
     graded = course.grade({**RIGHT, "double": "from mine import double"})
     assert graded.scores == FULL
 
@@ -256,7 +258,8 @@ def test_plain_nbgrader_grades_a_batch_to_its_end(tmp_path):
     course = SmallCourse(tmp_path)
     (tmp_path / "nbgrader_config.py").write_text(
         "import nbwarden\nnbwarden.enable(get_config())\n"
-        "get_config().CourseDirectory.course_id = 'small'\n"
+        "get_config().CourseDirectory.course_id = 'small'\n",
+        encoding="utf-8",
     )
     course.submit(RIGHT, student="ada")
     course.submit({**RIGHT, "double": "import os; os._exit(3)"}, student="bob")
@@ -266,10 +269,12 @@ def test_plain_nbgrader_grades_a_batch_to_its_end(tmp_path):
     run(tool("nbgrader"), "autograde", ASSIGNMENT, cwd=tmp_path)
     run(tool("nbgrader"), "generate_feedback", ASSIGNMENT, cwd=tmp_path)
     run(tool("nbgrader"), "export", cwd=tmp_path)
-    rows = (tmp_path / "grades.csv").read_text().splitlines()
+    rows = (tmp_path / "grades.csv").read_text(encoding="utf-8").splitlines()
     at = {name: number for number, name in enumerate(rows[0].split(","))}
     scores = {row.split(",")[at["student_id"]]: row.split(",")[at["score"]] for row in rows[1:]}
     assert scores == {"ada": "6.0", "bob": "4.0", "cy": "0.0", "di": "0.0", "zoe": "6.0"}
-    page = (tmp_path / "feedback" / "zoe" / ASSIGNMENT / "ps1.html").read_text()
+    page = (tmp_path / "feedback" / "zoe" / ASSIGNMENT / "ps1.html").read_text(encoding="utf-8")
     assert SECRET not in page
-    assert "is missing" in (tmp_path / "feedback/di" / ASSIGNMENT / "ps1.html").read_text()
+    assert "is missing" in (tmp_path / "feedback/di" / ASSIGNMENT / "ps1.html").read_text(
+        encoding="utf-8"
+    )

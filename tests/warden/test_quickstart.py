@@ -33,7 +33,7 @@ def test_the_quickstart_course_grades_as_it_is(tmp_path):
     nbgrader = tool("nbgrader")
     run(nbgrader, "quickstart", "course101", cwd=tmp_path)
     root = tmp_path / "course101"
-    with (root / "nbgrader_config.py").open("a") as stream:
+    with (root / "nbgrader_config.py").open("a", encoding="utf-8") as stream:
         stream.write(TWO_LINES)
     run(nbgrader, "generate_assignment", "ps1", cwd=root)
     for student in ("ada", "blank"):
