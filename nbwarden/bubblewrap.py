@@ -58,7 +58,7 @@ def _complaint(path: str) -> str:
         *("--size", "4096", "--tmpfs", "/tmp", "true"),
     ]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     except OSError as error:
         return f"it cannot be started: {error}"
     return done.stderr.strip() or "it failed" if done.returncode else ""
@@ -68,7 +68,7 @@ def _complaint(path: str) -> str:
 def _help(path: str) -> str:
     """The options that a bubblewrap knows, as it lists them."""
     try:
-        done = subprocess.run([path, "--help"], capture_output=True, text=True, check=False)
+        done = subprocess.run([path, "--help"], capture_output=True, encoding="utf-8", check=False)
     except OSError:  # not for this machine, or on a disk from which nothing may be started
         return ""
     return done.stdout + done.stderr

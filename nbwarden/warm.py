@@ -68,7 +68,7 @@ class Zygote:
         )
         theirs.close()
         self.socket = ours
-        self.socket.settimeout(60)
+        self.socket.settimeout(300)
         self._receive()  # it is ready
 
     def ask(self, **request: Any) -> dict[str, Any]:

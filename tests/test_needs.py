@@ -39,7 +39,7 @@ def bare(tmp_path):
         }
         return subprocess.run(
             [sys.executable, "-m", *arguments],
-            capture_output=True, text=True, check=False, cwd=REPO, env=environment,
+            capture_output=True, encoding="utf-8", check=False, cwd=REPO, env=environment,
         )  # fmt: skip
 
     run.put = put

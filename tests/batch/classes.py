@@ -6,14 +6,15 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import suppress
+import time
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbgrader.api import Gradebook
 
-from tests.support import REPO
+from tests.support import PATIENCE, REPO
 from tests.warden.course import ASSIGNMENT, RIGHT, SmallCourse, answer_cell, given, graded_cell
 
 CONFIG = """
@@ -28,7 +29,7 @@ c = get_config()
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 c.CourseDirectory.course_id = "small"
 c.CourseDirectory.root = str(Path(__file__).parent) if "__file__" in globals() else os.getcwd()
-c.Execute.timeout = 8
+c.Execute.timeout = 120
 nbwarden.enable(c)
 """
 
@@ -91,14 +92,19 @@ class Class:
             cwd=REPO,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
             **more,
         )
 
     def grade(self, *options: str, **more: Any) -> subprocess.CompletedProcess[str]:
         """Grade, and wait for the end."""
         return subprocess.run(
-            self.command(*options), cwd=REPO, capture_output=True, text=True, check=False, **more
+            self.command(*options),
+            cwd=REPO,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            **more,
         )
 
     def marks(self, db_url: str = "") -> dict[str, dict[str, tuple[Any, ...]]]:
@@ -107,10 +113,26 @@ class Class:
 
     def is_finished(self) -> bool:
         """Whether the gradebook remembers every submission as graded."""
-        with suppress(sqlite3.Error), sqlite3.connect(self.root / "gradebook.db") as book:
-            (count,) = book.execute("SELECT count(*) FROM nbwarden_graded").fetchone()
-            return bool(count == len(self.students))
+        with suppress(sqlite3.Error), closing(sqlite3.connect(self.root / "gradebook.db")) as book:
+            return self.remembers_all(book)
         return False
+
+    def remembers_all(self, book: sqlite3.Connection) -> bool:
+        """The same, of a gradebook that is open."""
+        (count,) = book.execute("SELECT count(*) FROM nbwarden_graded").fetchone()
+        return bool(count == len(self.students))
+
+    def has_begun(self, running: subprocess.Popen[str]) -> None:
+        """Wait until a submission has been graded."""
+        end = time.monotonic() + PATIENCE
+        while not self.pages():
+            assert running.poll() is None, running.communicate()
+            assert time.monotonic() < end, "nothing is graded"
+            time.sleep(0.02)
+
+    def pages(self) -> list[Path]:
+        """The feedback that is there."""
+        return list(self.root.glob("feedback/*"))
 
     def outputs(self, student: str) -> list[Any]:
         """What the cells of the autograded notebook put out."""

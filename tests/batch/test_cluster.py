@@ -9,6 +9,7 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ import pytest
 
 from tests import needs
 from tests.batch.classes import Class, marks
-from tests.support import REPO
+from tests.support import PATIENCE, REPO, run
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def cluster(tmp_path):
 
     def start(*command):
         log = tmp_path / f"log{len(running)}"
-        with log.open("w") as stream:
+        with log.open("w", encoding="utf-8") as stream:
             process = subprocess.Popen(
                 [sys.executable, "-m", "distributed.cli." + command[0], *command[1:]],
                 stdout=stream,
@@ -59,13 +60,13 @@ def cluster(tmp_path):
         return process, log
 
     def until(log, pattern, count=1):
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            found = re.findall(pattern, log.read_text())
+            found = re.findall(pattern, log.read_text(encoding="utf-8"))
             if len(found) >= count:
                 return found[0]
             time.sleep(0.1)
-        raise AssertionError(log.read_text())
+        raise AssertionError(log.read_text(encoding="utf-8"))
 
     _, log = start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
     address = until(log, r"Scheduler at: +(tcp://127.0.0.1:\d+)")
@@ -90,19 +91,16 @@ def test_a_cluster_gives_the_same_gradebook_though_a_worker_is_killed(
     address, workers = cluster
     made = handed_in.copy(tmp_path / "course")
     running = made.start("--scheduler", address, "--json")
-    deadline = time.monotonic() + 90
-    while not list(made.root.glob("feedback/*")) and time.monotonic() < deadline:
-        assert running.poll() is None, running.communicate()
-        time.sleep(0.05)
+    made.has_begun(running)
     children = psutil.Process(workers[0].pid).children(recursive=True)
     workers[0].kill()
-    printed, errors = running.communicate(timeout=120)
+    printed, errors = running.communicate(timeout=PATIENCE)
     assert running.returncode == 1, errors
     statuses = {o["student"]: o["status"] for o in json.loads(printed)["outcomes"]}
     assert statuses.pop("s004") == "unreadable"
     assert set(statuses.values()) == {"graded"}, "nothing is lost with a worker"
     assert made.marks() == local.marks()
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=PATIENCE)
     assert alive == [], "sandboxes end with their worker"
 
 
@@ -114,16 +112,13 @@ def test_no_scheduler_is_a_clear_error(handed_in, tmp_path):
         "c.PATIENCE = 2\n"
         "raise SystemExit(main())"
     )
-    command = [sys.executable, "-c", code, "--course", str(made.root)]
-    done = subprocess.run(
-        [*command, "--scheduler", "tcp://127.0.0.1:9"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=REPO,
-    )
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # nobody else gets this port, and nobody listens
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        command = [sys.executable, "-c", code, "--course", made.root, "--scheduler", address]
+        done = run(*command, ok=False)
     assert done.returncode == 2
-    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in done.stderr
+    assert f"no Dask scheduler answers at {address}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -188,7 +183,7 @@ def short_path():
 def test_the_gradebook_may_be_in_postgresql(handed_in, local, tmp_path, short_path):
     with postgresql(short_path) as url:
         made = handed_in.copy(tmp_path / "course")
-        with (made.root / "nbgrader_config.py").open("a") as stream:
+        with (made.root / "nbgrader_config.py").open("a", encoding="utf-8") as stream:
             stream.write(f"c.CourseDirectory.db_url = {url!r}\n")
         done = made.grade("--jobs", "2")
         assert done.returncode == 1, done.stderr

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,15 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import REPO, tool
+from tests.support import PATIENCE, REPO, tool
 
 
 @contextmanager
 def formgrader(class_dir: Path, config: Path) -> Iterator[Callable[[str], str]]:
     """Start Jupyter in the class's folder and give a function that fetches a page from it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     settings = class_dir / "nbgrader_config.py"
     settings.write_text(
         config.read_text(encoding="utf-8").replace(
@@ -36,40 +32,44 @@ def formgrader(class_dir: Path, config: Path) -> Iterator[Callable[[str], str]]:
         **os.environ,
         "JUPYTER_CONFIG_DIR": str(class_dir / "jupyter"),
         "JUPYTER_DATA_DIR": str(class_dir / "jupyter-data"),
+        "JUPYTER_RUNTIME_DIR": str(class_dir / "jupyter-run"),
     }
     command = [
         str(tool("jupyter-server")),
         "--no-browser",
         "--allow-root",
-        f"--port={port}",
+        "--ip=127.0.0.1",
+        "--port=0",  # any that is free
         "--IdentityProvider.token=",
         "--ServerApp.password=",
         "--ServerApp.disable_check_xsrf=True",
         "--ServerApp.jpserver_extensions={'nbgrader.server_extensions.formgrader': True}",
     ]
     log = class_dir / "server.log"
-    with log.open("w") as stream:
+    with log.open("w", encoding="utf-8") as stream:
         server = subprocess.Popen(
             command, cwd=class_dir, env=environment, stdout=stream, stderr=subprocess.STDOUT
         )
-    address = f"http://127.0.0.1:{port}"
+    # this machine itself, whatever proxy leads to others
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def get(path: str) -> str:
-        with urllib.request.urlopen(address + path, timeout=30) as answer:
+        (told,) = (class_dir / "jupyter-run").glob("jpserver-*.json")
+        port = json.loads(told.read_text(encoding="utf-8"))["port"]
+        with opener.open(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as answer:
             return str(answer.read().decode())
 
     try:
-        for _ in range(120):
+        end = time.monotonic() + PATIENCE
+        while True:
             try:
                 get("/api")
                 break
-            except (urllib.error.URLError, ConnectionError):
-                if server.poll() is not None:
-                    break
+            except (ValueError, OSError):  # it has not written where it is, or does not answer
+                if server.poll() is not None or time.monotonic() > end:
+                    pytest.fail(f"the server did not answer:\n{log.read_text(encoding='utf-8')}")
                 time.sleep(0.25)
-        else:
-            pytest.fail(f"the server did not answer:\n{log.read_text()}")
         yield get
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=PATIENCE)

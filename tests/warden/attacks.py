@@ -2,9 +2,9 @@
 
 Each is a few lines: the answers it hands in, an edit of the notebook, or something done to its
 folder. `@ROOT@` stands for the course's folder, `@HOME@` for the grader's home, `@PORT@` for a port
-that listens on the grader's machine, `@TMP@` for a folder in the grader's temporary folder. Code
-that gets hold of what it must not prints what `FOUND` says, in two pieces, so that the source
-itself does not look like it.
+that listens on the grader's machine, `@TMP@` for a folder in the grader's temporary folder, `@NAP@`
+for the seconds by which a daemon is known. Code that gets hold of what it must not prints what
+`FOUND` says, in two pieces, so that the source itself does not look like it.
 """
 
 from __future__ import annotations
@@ -472,7 +472,7 @@ attack(
     "go on after grading",
     call(
         "import os, subprocess\nif os.fork() == 0:\n    os.setsid()\n"
-        "    subprocess.Popen(['sleep', '73915'], start_new_session=True)\n    os._exit(0)"
+        "    subprocess.Popen(['sleep', '@NAP@'], start_new_session=True)\n    os._exit(0)"
     ),
 )
 attack(
@@ -758,10 +758,12 @@ def _write(name: str, content: str) -> Callable[[Path], None]:
 def _shadows(folder: Path) -> None:
     (folder / "numpy").mkdir(exist_ok=True)
     loud = 'print("GOT-HOLD" + "-OF-IT")\n'
-    (folder / "numpy" / "__init__.py").write_text(f"{loud}array_equal = lambda *a: True\n")
+    (folder / "numpy" / "__init__.py").write_text(
+        f"{loud}array_equal = lambda *a: True\n", encoding="utf-8"
+    )
     for name in ("sitecustomize.py", "checker.py", "struct.py", "ipykernel.py", "psutil.py"):
-        (folder / name).write_text(loud)
-    (folder / "helper.py").write_text(f"{loud}nearly = lambda *a: True\n")
+        (folder / name).write_text(loud, encoding="utf-8")
+    (folder / "helper.py").write_text(f"{loud}nearly = lambda *a: True\n", encoding="utf-8")
     (folder / "checks.npz").write_bytes(b"PK\x03\x04")
 
 

@@ -143,7 +143,7 @@ class SmallCourse:
         config = Config()
         config.CourseDirectory.root = str(root)
         config.CourseDirectory.course_id = "small"
-        config.Execute.timeout = 8
+        config.Execute.timeout = 120
         config.NbGraderAPI.log_level = "WARN"
         nbwarden.enable(config)
         if settings:
@@ -175,7 +175,7 @@ class SmallCourse:
         folder.mkdir(parents=True, exist_ok=True)
         # as it is, valid or not
         (folder / "ps1.ipynb").write_text(json.dumps(notebook, indent=1), encoding="utf-8")
-        (folder / "helper.py").write_text("def nearly(a, b):\n    return True\n")
+        (folder / "helper.py").write_text("def nearly(a, b):\n    return True\n", encoding="utf-8")
         return folder
 
     def autograde(self, student: str = "eve") -> Graded:

@@ -83,6 +83,8 @@ class Watch:
 
     def __init__(self, root: Path, folder: Path, stack: ExitStack) -> None:
         self.root, self.folder = root, folder
+        # another run of these tests, or another worker of this one, has daemons of its own
+        self.nap = str(100_000 + os.getpid())
         self.tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.services = [self.tcp]
         for name in (str(folder / "service"), "\0attack-canary-" + str(os.getpid())):
@@ -101,6 +103,7 @@ class Watch:
             "@HOME@": str(Path.home()),
             "@PORT@": str(self.tcp.getsockname()[1]),
             "@PID@": str(os.getpid()),
+            "@NAP@": self.nap,
             "attack-canary": f"attack-canary-{os.getpid()}",
         }
         for name, value in known.items():
@@ -131,7 +134,7 @@ class Watch:
         left = set(psutil.Process().children(recursive=True)) - self.children
         if psutil.wait_procs(left, timeout=30)[1]:
             told.append("processes were left behind")
-        if any("73915" in process.info["cmdline"] for process in _processes()):
+        if any(self.nap in process.info["cmdline"] for process in _processes()):
             told.append("a daemon outlived its kernel")
         return told
 
@@ -230,32 +233,39 @@ def test_there_are_enough_of_them():
     assert len(ATTACKS) == len({attack.name for attack in ATTACKS}) >= 40
 
 
+@pytest.fixture
+def short_path():
+    """A folder whose path is short enough for a socket, however long that for files is."""
+    with tempfile.TemporaryDirectory(prefix="atk-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.without_sandbox
 @pytest.mark.parametrize("kind", ["link", "file", "pipe", "nothing"])
-def test_the_tests_connect_to_nothing_but_a_socket(kind, tmp_path):
-    place = tmp_path / "calls"
+def test_the_tests_connect_to_nothing_but_a_socket(kind, short_path):
+    place = short_path / "calls"
     with socket.socket(socket.AF_UNIX) as service, socket.socket(socket.AF_UNIX) as ours:
-        service.bind(str(tmp_path / "service"))
+        service.bind(str(short_path / "service"))
         service.listen()
         if kind == "link":
-            place.symlink_to(tmp_path / "service")
+            place.symlink_to(short_path / "service")
         elif kind == "file":
             place.touch()
         elif kind == "pipe":
             os.mkfifo(place)
         with pytest.raises(OSError, match=r"no socket|No such file"):
             remote._connect(ours, str(place))
-        assert remote._connect(ours, str(tmp_path / "service")).pid == os.getpid()
+        assert remote._connect(ours, str(short_path / "service")).pid == os.getpid()
 
 
 @pytest.mark.without_sandbox
-def test_nobody_outside_the_sandbox_is_taken_for_the_student(tmp_path):
+def test_nobody_outside_the_sandbox_is_taken_for_the_student(short_path):
     """Its process would be interrupted, or killed."""
     with socket.socket(socket.AF_UNIX) as service, socket.socket(socket.AF_UNIX) as ours:
-        service.bind(str(tmp_path / "service"))
+        service.bind(str(short_path / "service"))
         service.listen()
         with pytest.raises(OSError, match="not in the sandbox"):
-            remote._connect(ours, f"/proc/{os.getpid()}/root{tmp_path}/service")
+            remote._connect(ours, f"/proc/{os.getpid()}/root{short_path}/service")
 
 
 # ---------------------------------------------------------------- one more course

@@ -202,7 +202,7 @@ def test_the_command_refuses_before_it_changes_anything(failing, tmp_path):
 def test_a_sandbox_that_works_is_named_and_one_that_does_not_as_well(failing):
     command = [sys.executable, "-m", "nbwarden.bubblewrap"]
     failing(NEW)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, cwd=REPO)
     assert done.returncode == 1
     assert done.stderr.startswith("No sandbox: ")
 
@@ -240,7 +240,7 @@ def outer(tmp_path):
         question = (sys.executable, "-m", "nbwarden.bubblewrap")
         done = subprocess.run(
             [*command, *question],
-            capture_output=True, text=True, check=False, cwd=REPO, pass_fds=more,
+            capture_output=True, encoding="utf-8", check=False, cwd=REPO, pass_fds=more,
         )  # fmt: skip
         assert done.returncode == 1, done.stdout
         return done.stderr
@@ -267,6 +267,6 @@ def test_a_real_seccomp_filter_is_named(outer):
 @pytest.mark.sandbox
 def test_a_sandbox_that_works_is_named():
     command = [sys.executable, "-m", "nbwarden.bubblewrap"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPO)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, cwd=REPO)
     assert done.stdout == f"Sandbox: {bubblewrap.find()}\n"
     assert shutil.which(done.stdout.split()[1])
