@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, sync_playwright
 from book.browser import NoBrowserError, start
 from nbwarden.workers import cores
 from tests import attack_table, machine, matrix, needs
+from tests.mutants import table as mutant_table
 from tests.sampling import Sample, of_commit
 from tests.support import REPO, only_one
 
@@ -21,6 +22,7 @@ Once = Callable[[str, Callable[[Path], None]], Path]
 REPORTS = {
     REPO / "_build" / "reports" / "misconceptions.html": matrix.write,
     REPO / "_build" / "reports" / "attacks.html": attack_table.write,
+    REPO / "_build" / "reports" / "mutants.html": mutant_table.write,
 }
 
 

@@ -107,17 +107,22 @@ def closes(bare: str, fence: str) -> bool:
 
 def checks_in(cell: list[str], line: int, number: int) -> Iterator[Check]:
     """Yield the calls of `verify` in a code cell; `line` is the cell's first line in its page."""
+    for node in ast.walk(ast.parse(code_in(cell))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"verify", "dlnorm.verify"}:
+            named = next((key.value for key in node.keywords if key.arg == "label"), None)
+            label = node.args[0] if node.args else named
+            text = label.value if isinstance(label, ast.Constant) else None
+            yield Check(text if isinstance(text, str) else None, line + node.lineno, number)
+
+
+def code_in(cell: list[str]) -> str:
+    """Return the code of a cell; the options before it are left out, their lines are not."""
     skip = 0
     if cell and cell[0].strip() == "---":
         skip = next((i for i, text in enumerate(cell) if i and text.strip() == "---"), 0) + 1
     while skip < len(cell) and cell[skip].lstrip().startswith(":"):
         skip += 1
-    for node in ast.walk(ast.parse(textwrap.dedent("\n".join(cell[skip:])))):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"verify", "dlnorm.verify"}:
-            named = next((key.value for key in node.keywords if key.arg == "label"), None)
-            label = node.args[0] if node.args else named
-            text = label.value if isinstance(label, ast.Constant) else None
-            yield Check(text if isinstance(text, str) else None, line + skip + node.lineno, number)
+    return "\n" * skip + textwrap.dedent("\n".join(cell[skip:]))
 
 
 def labels_of(book: Path) -> frozenset[str]:

@@ -31,6 +31,35 @@ def test_a_check_that_fails_says_by_how_much_and_where(
         verify("scalar", 1.0, 2.0)
 
 
+def test_what_the_library_computes_is_a_third_side(capsys: pytest.CaptureFixture[str]) -> None:
+    verify("some-label", ONE, ONE + 1e-13, ONE + 2e-13)
+    line = "✓ some-label: three sides agree, largest difference 2e-13 (allowed 4e-12)\n"
+    assert capsys.readouterr().out == line
+    verify("some-label", ONE, ONE + 1e-13, ONE + 2e-13, ONE - 3e-13)
+    line = "✓ some-label: 4 sides agree, largest difference 3e-13 (allowed 4e-12)\n"
+    assert capsys.readouterr().out == line
+
+
+def test_a_third_side_that_differs_is_named() -> None:
+    with pytest.raises(AssertionError, match=r"differ by 1 .*: left 2, library 3$"):
+        verify("some-label", 2.0, 2.0 + 1e-15, 3.0)
+    with pytest.raises(AssertionError, match=r"differ by 1 .*: left 2, library 2 3$"):
+        verify("some-label", 2.0, 2.0 + 1e-15, 2.0 - 1e-15, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("third", "words"),
+    [
+        (ONE, "right and library are one object"),
+        (ONE[:2], r"left has shape \(3,\), library has shape \(2,\)"),
+        ([1, 2, np.nan], "the library side has NaN"),
+    ],
+)
+def test_a_third_side_that_means_nothing_is_refused(third: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        verify("some-label", ONE + 1e-15, ONE, third)
+
+
 @pytest.mark.parametrize("scale", [None, 10.0])
 @pytest.mark.parametrize("tolerance", [0.5, 1e-3, 1e-12])
 def test_the_tolerance_is_the_border(tolerance: float, scale: float | None) -> None:
