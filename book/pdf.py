@@ -2,8 +2,8 @@
 
 Each page of the built site is printed by Chromium, with its formulas typeset and its folds open,
 and the pages are put together with an outline. A link from one page to another stays inside the
-PDF; one to what is not printed leads to the published site. Needs the site (`make book`) and a
-browser (`make needs`).
+PDF; one to what is not printed leads to the published site, and is left out while `_config.yml`
+names none. Needs the site (`make book`) and a browser (`make needs`).
 """
 
 from __future__ import annotations
@@ -153,10 +153,13 @@ def relink(
     else:
         return
     place = places.get(goal, places.get((goal[0], "")))
-    if place is None:  # not printed: a problem set to download, the source code of a function
-        link["/A"][NameObject("/URI")] = TextStringObject(site + address.removeprefix(folder))
+    if place is None and site:  # a problem set to download, the source code of a function
+        inside = address.removeprefix(folder)
+        link["/A"][NameObject("/URI")] = TextStringObject(f"{site.rstrip('/')}/{inside}")
         return
     link.pop("/A", None)
+    if place is None:
+        return
     top = NullObject() if place.top is None else FloatObject(place.top)
     sheet = writer.pages[place.sheet].indirect_reference
     link[NameObject("/Dest")] = ArrayObject(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,11 +13,12 @@ from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import nbformat
 from traitlets.config import Config
 
-from dlnorm.grading import PROBLEM_SETS, release, report, report_page
+from dlnorm.grading import PROBLEM_SETS, release, report, report_page, sections
 from nbwarden import command, gradebook
 from nbwarden.batch import Course
 
@@ -231,11 +233,19 @@ def _report(arguments: argparse.Namespace) -> int:
         print(json.dumps(made.as_dict(), indent=2))
         return 0
     out.mkdir(parents=True, exist_ok=True)
-    files = {"index.html": report_page.page(made), **report.tables(made)}
+    files = {"index.html": report_page.page(made, book_for(out)), **report.tables(made)}
     for file, text in files.items():
         (out / file).write_text(text, encoding="utf-8")
     print(f"{out / 'index.html'}\nand as CSV beside it: {', '.join(sorted(report.tables(made)))}")
     return 0
+
+
+def book_for(folder: Path) -> str:
+    """Where a page in `folder` finds the book: published, else as built here; empty if nowhere."""
+    site = sections.CONFIG.parent / "_build" / "html"
+    if sections.published() or not (site / "index.html").is_file():
+        return sections.published()
+    return quote(Path(os.path.relpath(site, folder.resolve())).as_posix()) + "/"
 
 
 def _facts(nbgrader_course: Course, name: str, course: Path) -> tuple[Any, ...]:

@@ -749,6 +749,20 @@ def report_on(spec, number, case, found, likely):
     }
 
 
+def reread(section):
+    """The sentence that names a section of the book; the section's address may follow it."""
+    name = f"“{section['title']}” in the chapter “{section['chapter']}"
+    return f"Reread {name}”:" if section["url"] else f"Reread {name}.”"
+
+
+def reread_as_html(section):
+    """The same sentence; if the section has an address, its title is the link."""
+    if not section["url"]:
+        return html.escape(reread(section))
+    link = f"<a href='{html.escape(section['url'])}'>{html.escape(section['title'])}</a>"
+    return f"Reread “{link}” in the chapter “{html.escape(section['chapter'])}.”"
+
+
 def as_text(report):
     """The message for a terminal: what was run, what differs, the likely mistake, the section."""
     lines = [report["title"], "", "What was run:", *(f"    {line}" for line in report["calls"])]
@@ -764,9 +778,9 @@ def as_text(report):
         lines += ["", report["opening"]]
     if report["hint"]:
         lines += wrap(report["hint"], WIDTH - 8, indent="    ").split("\n")
-    section = report["section"]
-    reread = f"Reread: {section['chapter']}, “{section['title']}”"
-    lines += ["", *textwrap.wrap(reread, WIDTH, subsequent_indent=" " * 8), f"    {section['url']}"]
+    lines += ["", *textwrap.wrap(reread(report["section"]), WIDTH)]
+    if report["section"]["url"]:
+        lines.append(f"    {report['section']['url']}")
     if report["seed"] is not None:
         lines += ["", f"(a fresh random case; seed {report['seed']})"]
     return "\n".join(lines)
@@ -803,9 +817,7 @@ def as_html(report):
         parts.append(f"<p><b>{esc(report['opening'])}</b></p>")
     if report["hint"]:
         parts.append(f"<p>{esc(report['hint'])}</p>")
-    section = report["section"]
-    link = f"<a href='{esc(section['url'])}'>{esc(section['title'])}</a>"
-    parts.append(f"<p>Reread: {esc(section['chapter'])}, “{link}”</p>")
+    parts.append(f"<p>{reread_as_html(report['section'])}</p>")
     if report["seed"] is not None:
         parts.append(f"<p>(a fresh random case; seed {report['seed']})</p>")
     return f"<div class='dl-check'><style>{STYLE}</style>{''.join(parts)}</div>"

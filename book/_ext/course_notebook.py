@@ -2,8 +2,9 @@
 
 Colab reads notebooks and no Markdown, so it is handed the executed notebook that lies in the site;
 Binder starts the repository (folder `binder/`), where Jupytext opens the Markdown as a notebook.
-Both are links: nothing is asked of either before a reader follows one. All addresses come from
-`repository` and `html: baseurl` in `_config.yml`.
+Both are links: nothing is asked of either before a reader follows one. Binder needs the address of
+a repository on GitHub, Colab those of repository and site; without them in `_config.yml` there is
+no such link.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from sphinx.application import Sphinx
 
 COLAB = "https://colab.research.google.com"
 BINDER = "https://mybinder.org"
+GITHUB = "https://github.com/"
 #: What a page imports beyond the packages that every notebook server has.
 INSTALL = """\
 # Only where dlnorm is not installed yet, as in Colab: gets what this page runs
@@ -26,6 +28,10 @@ try:
     import dlnorm, myst_nb
 except ImportError:
     %pip install --quiet "dlnorm[experiments] @ git+{repository}@{branch}" myst-nb"""
+#: The same while the repository has no address: an error of this cell shows its lines.
+NEEDED = """\
+# Needs the course's package; in a copy of the course: pip install -e ".[experiments]" myst-nb
+import dlnorm, myst_nb"""
 
 
 def offer_notebook(
@@ -67,11 +73,10 @@ def one_of_each_stream(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 
 def install_cell(app: Sphinx) -> NotebookNode:
-    """Return a first cell that makes the notebook run where the course is not installed."""
+    """Return a first cell for where the course is not installed: it installs it, or says how."""
     options = app.config.html_theme_options
-    source = INSTALL.format(
-        repository=options["repository_url"], branch=options["repository_branch"]
-    )
+    repository, branch = options["repository_url"], options["repository_branch"]
+    source = INSTALL.format(repository=repository, branch=branch) if repository else NEEDED
     return nbformat.v4.new_code_cell(source, id="install")
 
 
@@ -79,12 +84,14 @@ def link_servers(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
 ) -> None:
     """Add the links to Binder and Colab to the buttons above an executed page."""
-    if "ipynb_source" not in context:
+    options, site = app.config.html_theme_options, app.config.html_baseurl
+    links = {}
+    if options["repository_url"].startswith(GITHUB):
+        links["Binder"] = binder_address(options, page)
+    if options["repository_url"] and site:
+        links["Colab"] = colab_address(site, page)
+    if "ipynb_source" not in context or not links:
         return
-    links = {
-        "Binder": binder_address(app.config.html_theme_options, page),
-        "Colab": colab_address(app.config.html_baseurl, page),
-    }
     group = {
         "type": "group",
         "tooltip": "Run this page",
@@ -107,7 +114,7 @@ def link_servers(
 
 def binder_address(options: dict[str, Any], page: str) -> str:
     """Return the address at which Binder starts the repository with this page open."""
-    owner, name = options["repository_url"].rstrip("/").split("/")[-2:]
+    owner, name = options["repository_url"].split("/")[-2:]
     path = quote(f"lab/tree/{options['path_to_docs']}/{page}.md", safe="/")
     return f"{BINDER}/v2/gh/{owner}/{name}/{options['repository_branch']}?urlpath={path}"
 

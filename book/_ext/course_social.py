@@ -1,4 +1,8 @@
-"""What a link to a page looks like elsewhere: title, description and a card drawn by the build."""
+"""What a link to a page looks like elsewhere: title, description and a card drawn by the build.
+
+Address and card need the site's address, `html: baseurl` in `_config.yml`; without it neither is
+there.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ _ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
 
 
 def add_tags(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Add the page's Open Graph tags; addresses in them must be absolute."""
+    """Add the page's Open Graph tags; addresses in them must be absolute, or are left out."""
     if doctree is None:
         return
     site, book = app.config.html_baseurl, app.config.html_title
@@ -33,20 +37,24 @@ def add_tags(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
         "og:site_name": book,
         "og:title": unescape(re.sub(r"<[^>]*>", "", context["title"])),
         "og:description": next((node["content"] for node in described), ""),
-        "og:url": site if root else f"{site}{page}.html",
-        "og:image": site + CARD,
-        "og:image:width": str(WIDTH),
-        "og:image:height": str(HEIGHT),
-        "og:image:alt": f"{book}. {' '.join(PROMISE.split())}",
     }
-    lines = [f'<meta property="{key}" content="{escape(text)}" />' for key, text in tags.items()]
-    lines.append('<meta name="twitter:card" content="summary_large_image" />')
+    lines = []
+    if site:
+        tags |= {
+            "og:url": site if root else f"{site}{page}.html",
+            "og:image": site + CARD,
+            "og:image:width": str(WIDTH),
+            "og:image:height": str(HEIGHT),
+            "og:image:alt": f"{book}. {' '.join(PROMISE.split())}",
+        }
+        lines.append('<meta name="twitter:card" content="summary_large_image" />')
+    lines += [f'<meta property="{key}" content="{escape(text)}" />' for key, text in tags.items()]
     context["metatags"] = "\n".join([context.get("metatags", ""), *lines])
 
 
 def draw_card(app: Sphinx, exception: Exception | None) -> None:
     """Draw the card, unless the one that is there is younger than what it is made from."""
-    if exception is not None or app.builder.format != "html":
+    if exception is not None or app.builder.format != "html" or not app.config.html_baseurl:
         return
     logo, target = Path(app.srcdir, app.config.html_logo), Path(app.outdir, CARD)
     made_from = (Path(__file__), logo, Path(app.srcdir).parent / "_config.yml")

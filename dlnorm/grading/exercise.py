@@ -17,15 +17,12 @@ from unittest import mock
 
 import numpy as np
 
-from dlnorm.grading.sections import SECTIONS
+from dlnorm.grading.sections import SECTIONS, link, published
 from dlnorm.grading.student import checker
 
 Args = dict[str, Any]
 Functions = Mapping[str, Callable[..., Any]]
 Spec = dict[str, Any]
-
-#: Where the built book is published; messages link into it.
-BOOK_URL = "https://dlnorm.github.io/dlnorm"
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,8 @@ class ProblemSet:
         """What `checker.judge` needs: cases with the expected outcome and each mistake's outcome.
 
         `fresh` marks cases that were drawn for this one run; the message then names the seed.
-        Without the mistakes an answer is judged just as well, but none is named.
+        Without the mistakes an answer is judged just as well, but none is named and no section is
+        linked.
         """
         check = self.check(name)
         functions = check.functions
@@ -138,10 +136,14 @@ class ProblemSet:
             "name": check.name,
             "functions": functions,
             "says": check.says,
-            "section": section(check.section),
+            "section": section(check.section, published() if with_mistakes else ""),
             "cases": cases,
             "hints": {
-                m.name: {"hint": m.hint, "section": section(m.section), "up_to_sign": m.up_to_sign}
+                m.name: {
+                    "hint": m.hint,
+                    "section": section(m.section, published()),
+                    "up_to_sign": m.up_to_sign,
+                }
                 for m in wrong
                 if m.name in seen
             },
@@ -246,14 +248,10 @@ def misconception(
     return lambda function: Misconception(function, replaces, section, up_to_sign)
 
 
-def section(label: str) -> dict[str, str]:
-    """A section of the book as a message shows it."""
+def section(label: str, book: str) -> dict[str, str]:
+    """A section as a message names it, and links to it in the book at `book` if there is one."""
     found = SECTIONS[label]
-    return {
-        "chapter": found.chapter,
-        "title": found.title,
-        "url": f"{BOOK_URL}/{found.page}.html#{label}",
-    }
+    return {"chapter": found.chapter, "title": found.title, "url": link(label, book)}
 
 
 def collect(namespace: Mapping[str, Any], kind: type) -> tuple[Any, ...]:

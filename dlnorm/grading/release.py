@@ -24,7 +24,7 @@ import nbformat
 import numpy as np
 from nbformat import NotebookNode
 
-from dlnorm.grading import PROBLEM_SETS
+from dlnorm.grading import PROBLEM_SETS, sections
 from dlnorm.grading.exercise import Spec
 from dlnorm.grading.student import checker
 
@@ -33,6 +33,8 @@ CHECKER = Path(__file__).with_name("student") / "checker.py"
 STORED_SEED = 2014_2015
 #: What the stored cases depend on: the operations, and everything about grading.
 _CODE = [*Path(__file__).parents[1].glob("*.py"), *Path(__file__).parent.rglob("*.py")]
+#: A link to a chapter as the texts have it, with a comma or full stop after it.
+_CHAPTER = re.compile(r"\[([^][]+)\]\(\.\./\.\./book/([\w-]+)\.md(#[\w-]+)?\)([.,]?)")
 
 
 class ReleaseError(Exception):
@@ -64,7 +66,7 @@ def refresh_sources(course: Path, *, force: bool = False) -> list[str]:
     ReleaseError
         If a text names a check that does not exist, or a cell is not fit for nbgrader.
     """
-    code = max(path.stat().st_mtime for path in _CODE)
+    code = max(path.stat().st_mtime for path in (*_CODE, sections.CONFIG) if path.is_file())
     written = []
     for name in assignment_names(course):
         folder = course / "solutions" / name
@@ -96,7 +98,10 @@ def refresh_sources(course: Path, *, force: bool = False) -> list[str]:
 
 
 def source_notebook(text: Path) -> NotebookNode:
-    """Read a MyST text as a notebook whose cell ids are the same at every release."""
+    """Read a MyST text as a notebook whose cell ids are the same at every release.
+
+    Its links to chapters lead to the published book; while there is none, they are titles.
+    """
     notebook: NotebookNode = jupytext.read(text)
     kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata = NotebookNode(kernelspec=kernelspec)
@@ -110,9 +115,22 @@ def source_notebook(text: Path) -> NotebookNode:
                 f" got {cell.id!r}"
             )
         seen.add(cell.id)
+        if cell.cell_type == "markdown":
+            cell.source = with_chapters(cell.source)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     nbformat.validate(notebook)
     return notebook
+
+
+def with_chapters(text: str) -> str:
+    """Turn a text's links to chapters into what is right in a notebook away from the book."""
+    book = sections.published()
+
+    def chapter(link: re.Match[str]) -> str:
+        title, page, anchor, mark = link.groups(default="")
+        return f"[{title}]({book}{page}.html{anchor}){mark}" if book else f"“{title}{mark}”"
+
+    return _CHAPTER.sub(chapter, text)
 
 
 def checks_in(notebook: NotebookNode) -> list[str]:

@@ -15,8 +15,8 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from dlnorm.grading.exercise import BOOK_URL, ProblemSet
-from dlnorm.grading.sections import SECTIONS
+from dlnorm.grading import sections
+from dlnorm.grading.exercise import ProblemSet, section
 from dlnorm.grading.similar import WHAT, Pair, pairs
 from dlnorm.grading.student import checker
 
@@ -84,14 +84,12 @@ class Mistake:
     @property
     def title(self) -> str:
         """The section's title in the book."""
-        found = SECTIONS.get(self.section)
-        return f"{found.chapter}: {found.title}" if found else ""
+        found = sections.SECTIONS.get(self.section)
+        return f"“{found.title}” in “{found.chapter}”" if found else ""
 
-    @property
-    def url(self) -> str:
-        """Where the section is."""
-        found = SECTIONS.get(self.section)
-        return f"{BOOK_URL}/{found.page}.html#{self.section}" if found else ""
+    def link(self, book: str) -> str:
+        """The section's address in the book at `book`; empty if either is not known."""
+        return sections.link(self.section, book) if self.section else ""
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ class Report:
         """The report as plain values."""
         found = asdict(self)
         for entry, mistake in zip(found["mistakes"], self.mistakes, strict=True):
-            entry.update(title=mistake.title, url=mistake.url)
+            entry.update(title=mistake.title, url=mistake.link(sections.published()))
         return found
 
 
@@ -214,8 +212,13 @@ def written(notebook: NotebookNode) -> dict[str, str]:
 
 
 def _section(message: str) -> str:
-    found = re.search(r"\.html#([\w-]+)", message)
-    return found[1] if found and found[1] in SECTIONS else ""
+    """The label of the section that a message sends to."""
+    bare = _bare(message)
+    for label in sections.SECTIONS:
+        for book in ("", "linked"):
+            if _bare(checker.reread(section(label, book))) in bare:
+                return label
+    return ""
 
 
 def _functions(problem_set: ProblemSet, message: str) -> list[str]:
@@ -266,7 +269,7 @@ def tables(report: Report) -> dict[str, str]:
             (
                 (
                     *(m.name or f"({m.kind})", len(m.students), " ".join(m.students)),
-                    *(" ".join(m.cells), m.title, m.url, m.hint),
+                    *(" ".join(m.cells), m.title, m.link(sections.published()), m.hint),
                 )
                 for m in report.mistakes
             ),

@@ -53,14 +53,14 @@ code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
 """
 
 
-def page(report: Report) -> str:
-    """The whole page."""
+def page(report: Report, book: str) -> str:
+    """The whole page, with links to the sections if there is a book at the address `book`."""
     parts = [
         f"<h1>{esc(report.assignment)}: how the class did</h1>",
         "<p class='soft'>Read off the gradebook and the graded notebooks. Written answers count "
         "once they are marked.</p>",
         _facts(report),
-        _mistakes(report),
+        _mistakes(report, book),
         _exercises(report),
         _scores(report),
         _trouble(report),
@@ -97,12 +97,12 @@ def _median(values: list[float]) -> float:
     return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
 
 
-def _mistakes(report: Report) -> str:
+def _mistakes(report: Report, book: str) -> str:
     known = [m for m in report.mistakes if m.kind == "known"]
     most = max((len(m.students) for m in report.mistakes), default=1)
     text = "<h2>What to reteach</h2>"
     if known:
-        rows = "".join(_mistake(m, most) for m in known)
+        rows = "".join(_mistake(m, most, book) for m in known)
         text += _table(
             "Misconceptions that the tests recognized, by how many students show them. The text "
             "is the hint that those students read.",
@@ -113,7 +113,7 @@ def _mistakes(report: Report) -> str:
         text += "<p>No test has recognized a misconception.</p>"
     for kind, caption in _OTHER.items():
         rows = "".join(
-            f"<tr><th scope='row'>{_link(m)}</th><td class='n'>{len(m.students)}</td>"
+            f"<tr><th scope='row'>{_link(m, book)}</th><td class='n'>{len(m.students)}</td>"
             f"<td class='s'>{_bar(len(m.students) / most)}</td>"
             f"<td>{_codes(m.cells)}</td></tr>"
             for m in report.mistakes
@@ -124,7 +124,7 @@ def _mistakes(report: Report) -> str:
     return text
 
 
-def _mistake(mistake: Mistake, most: int) -> str:
+def _mistake(mistake: Mistake, most: int, book: str) -> str:
     return (
         f"<tr><th scope='row'><code>{esc(mistake.name)}</code>"
         f"<p class='hint soft'>{esc(mistake.hint)}</p></th>"
@@ -132,14 +132,15 @@ def _mistake(mistake: Mistake, most: int) -> str:
         f"<td class='s'>{_bar(len(mistake.students) / most)}"
         f"<small>{esc(', '.join(mistake.students[:12]))}"
         f"{' …' if len(mistake.students) > 12 else ''}</small></td>"
-        f"<td>{_link(mistake)}</td></tr>"
+        f"<td>{_link(mistake, book)}</td></tr>"
     )
 
 
-def _link(mistake: Mistake) -> str:
-    if not mistake.url:
+def _link(mistake: Mistake, book: str) -> str:
+    if not mistake.section:
         return "no section named"
-    return f"<a href='{esc(mistake.url)}'>{esc(mistake.title)}</a>"
+    address = mistake.link(book)
+    return f"<a href='{esc(address)}'>{esc(mistake.title)}</a>" if address else esc(mistake.title)
 
 
 def _exercises(report: Report) -> str:

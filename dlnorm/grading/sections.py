@@ -1,11 +1,16 @@
-"""The sections of the book that a message can send a student to.
+"""The sections of the book that a message can send a student to, and where the book is published.
 
 A label here is an anchor in the book; a test holds that it exists, under this title.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
+
+#: The settings of the book whose sections these are; an installed package has none.
+CONFIG = Path(__file__).parents[2] / "_config.yml"
 
 
 class Section(NamedTuple):
@@ -114,3 +119,32 @@ SECTIONS: dict[str, Section] = {
     "shift-gaussian": Section(*_SHIFT, "Gaussian dropout"),
     "shift-uniform": Section(*_SHIFT, "Uout: a little uniform noise"),
 }
+
+
+@cache
+def published() -> str:
+    """Where the book is published, with a slash at the end; empty if `_config.yml` names no place.
+
+    Raises
+    ------
+    RuntimeError
+        If what stands there is no address.
+    """
+    if not CONFIG.is_file():
+        return ""
+    import yaml  # the pass that most answers take needs no link, so it need not wait for this
+
+    address = str(
+        (yaml.safe_load(CONFIG.read_text("utf-8")).get("html") or {}).get("baseurl") or ""
+    )
+    if address and not address.startswith(("https://", "http://")):
+        raise RuntimeError(
+            f"{CONFIG}: `html: baseurl:` must be an address that begins with https:// or http://, "
+            f"or nothing at all; got {address!r}"
+        )
+    return f"{address.rstrip('/')}/" if address else ""
+
+
+def link(label: str, book: str) -> str:
+    """The address of a section in a book that lies at `book`; empty if that is."""
+    return f"{book}{SECTIONS[label].page}.html#{label}" if book else ""

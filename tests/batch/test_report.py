@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import re
+from urllib.parse import unquote
 
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from dlnorm.grading import PROBLEM_SETS, report, report_page, similar
+from dlnorm import cli
+from dlnorm.grading import PROBLEM_SETS, report, report_page, sections, similar
 from nbwarden import gradebook
 from tests.sample_class.test_sample_class import graded  # noqa: F401  (a fixture)
 from tests.support import run, tool
@@ -32,13 +34,17 @@ def table(written, name):
 
 def test_every_designed_misconception_is_counted_with_its_section(written):
     rows = {row["misconception"]: row for row in table(written, "misconceptions.csv")}
+    page = (written / "index.html").read_text()
     for name, student, anchor in (
         ("eps_outside_the_root", "carl", "bn-eps"),
         ("statistics_held_constant", "dora", "bn-constants"),
         ("gamma_and_beta_forgotten", "emil", "bn-gamma-beta"),
     ):
         assert rows[name]["who"] == student
-        assert rows[name]["link"].endswith(f"#{anchor}")
+        section = sections.SECTIONS[anchor]
+        assert rows[name]["section"] == f"“{section.title}” in “{section.chapter}”"
+        assert rows[name]["section"] in page
+        assert rows[name]["link"] == sections.link(anchor, sections.published())
     assert rows["(no result)"]["students"]
 
 
@@ -62,6 +68,38 @@ def test_the_numbers_are_those_of_the_gradebook(written, graded):  # noqa: F811
         assert sum(int(row[n]) for n in ("full", "partial", "none", "waiting")) == len(mine)
     order = [row["cell"] for row in table(written, "exercises.csv")]
     assert order.index("test-column-statistics") < order.index("test-batchnorm-backward-train")
+
+
+def test_a_mistake_of_no_name_is_counted_by_the_section_of_its_message():
+    from dlnorm.grading.exercise import section
+    from dlnorm.grading.student import checker
+
+    for label in sections.SECTIONS:
+        for book in ("", "https://b.example/"):
+            said = checker.wrap(checker.reread(section(label, book)), 60, indent="")
+            message = f"{checker.OPENING[None]}\n\n{said}\n    {section(label, book)['url']}"
+            (found,) = report.mistakes(PROBLEM_SETS[ASSIGNMENT], {"s": notebook(message)})
+            assert (found.kind, found.section) == ("unknown", label)
+
+
+def test_a_section_is_linked_where_the_book_is(tmp_path, monkeypatch):
+    site, out = tmp_path / "course" / "_build" / "html", tmp_path / "a class" / "reports"
+    site.mkdir(parents=True)
+    monkeypatch.setattr(sections, "CONFIG", tmp_path / "course" / "_config.yml")
+    mistake = report.Mistake("known", "some", "It looks as if ...", "bn-eps", ("s",), ("c",))
+    made = report.Report("set", 4, (), (), (mistake,), ())
+
+    def links(published: str) -> list[str]:
+        monkeypatch.setattr(sections, "published", lambda: published)
+        return re.findall("href='([^']+)'", report_page.page(made, cli.book_for(out)))
+
+    assert links("") == []
+    (site / "index.html").touch()
+    (link,) = links("")  # the book that was built here
+    path, _, anchor = unquote(link).partition("#")
+    assert (out / path).resolve() == site / "batchnorm-forward.html"
+    assert anchor == "bn-eps"
+    assert links("https://b.example/") == ["https://b.example/batchnorm-forward.html#bn-eps"]
 
 
 def test_the_page_is_one_file_without_script(written):
@@ -151,7 +189,7 @@ def test_text_from_students_cannot_become_markup_or_a_formula():
         (),
         (),
     )
-    assert "<script" not in report_page.page(made)
+    assert "<script" not in report_page.page(made, "")
     assert "'=1+1" in report.tables(made)["students.csv"]
 
 

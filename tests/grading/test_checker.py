@@ -243,7 +243,11 @@ def test_a_mistake_is_named_with_its_hint_and_section():
     assert found["misconception"] == "tripled"
     assert "Likely mistake (it gives exactly your results):" in found["message"]
     assert "It looks as if x was taken three times." in found["message"]
-    assert "Reread: A chapter, “A section”" in found["message"]
+    place = "Reread “A section” in the chapter “A chapter"
+    assert f"{place}”:\n    https://example.org/x" in found["message"]
+    hints["tripled"]["section"] = {**SECTION, "url": ""}
+    found = checker.judge(judged, [lambda x: 3 * x])
+    assert found["message"].endswith(f"{place}.”")
     found = checker.judge(judged, [lambda x: 4 * x])
     assert found["misconception"] is None
     assert "None of the mistakes we know of" in found["message"]

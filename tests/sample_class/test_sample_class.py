@@ -86,7 +86,7 @@ def feedback(graded, student, assignment):
 def test_the_feedback_page_names_the_misconception(graded, student, assignment):
     page = feedback(graded, student.name, assignment)
     assert student.names[assignment] in page
-    assert "Reread:" in page
+    assert re.search("Reread “[^”]+” in the chapter “[^”]+”", page)
 
 
 def test_an_unreadable_submission_is_reported_by_name_and_stops_nobody(graded):
