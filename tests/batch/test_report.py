@@ -70,6 +70,7 @@ def test_the_numbers_are_those_of_the_gradebook(written, graded):  # noqa: F811
     assert order.index("test-column-statistics") < order.index("test-batchnorm-backward-train")
 
 
+@pytest.mark.without_sandbox
 def test_a_mistake_of_no_name_is_counted_by_the_section_of_its_message():
     from dlnorm.grading.exercise import section
     from dlnorm.grading.student import checker
@@ -82,6 +83,7 @@ def test_a_mistake_of_no_name_is_counted_by_the_section_of_its_message():
             assert (found.kind, found.section) == ("unknown", label)
 
 
+@pytest.mark.without_sandbox
 def test_a_section_is_linked_where_the_book_is(tmp_path, monkeypatch):
     site, out = tmp_path / "course" / "_build" / "html", tmp_path / "a class" / "reports"
     site.mkdir(parents=True)

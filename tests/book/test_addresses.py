@@ -113,10 +113,15 @@ def invented(text: str, *configured: str) -> list[str]:
     ]
 
 
-@pytest.fixture(scope="module", params=["as it is configured", "with both addresses"])
+KINDS = ("as it is configured", "with both addresses")
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(kind, marks=pytest.mark.browser) for kind in KINDS]
+)
 def book(request: pytest.FixtureRequest) -> Book:
     """Return the site, and then the small book."""
-    if request.param == "as it is configured":
+    if request.param == KINDS[0]:
         sources = (REPO / "book").glob("*.md")
         executed = {path.stem for path in sources if "{code-cell}" in path.read_text("utf-8")}
         repository, address = settings(REPO / "_config.yml")
