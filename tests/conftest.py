@@ -99,6 +99,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         line = write(reports, path)
         if line:
             terminalreporter.write_line(f"{line}: {path.relative_to(REPO)}")
+    for line in needs.skipped(terminalreporter.getreports("skipped")):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -126,9 +128,12 @@ def shared(
 def browser() -> Iterator[Browser]:
     """Start this machine's browser; `python -m tests.needs` has got one, if it could."""
     with sync_playwright() as playwright:
+        none = ""
         try:
             browser, _ = start(playwright)
         except NoBrowserError as error:
-            needs.lacking(str(error))
+            none = str(error)
+        if none:  # not above, where each failure would show that error as well
+            needs.lacking(none)
         yield browser
         browser.close()

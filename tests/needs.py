@@ -11,6 +11,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
 import pytest
@@ -26,6 +28,17 @@ def lacking(line: str) -> NoReturn:
     if IN_CI:
         pytest.fail(f"{line}\n(CI=true: nothing may be missing)", pytrace=False)
     pytest.skip(line)
+
+
+def skipped(reports: Iterable[pytest.TestReport]) -> Iterator[str]:
+    """How many tests were skipped and why: a line for each reason."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ").splitlines()[0]
+        for report in reports
+        if isinstance(report.longrepr, tuple)
+    )
+    for reason, count in reasons.most_common():
+        yield f"{count} skipped: {reason}"
 
 
 @functools.cache
