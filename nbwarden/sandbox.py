@@ -334,6 +334,14 @@ class Sandbox(KernelProvisionerBase):
                 if not parent.is_relative_to("/usr"):
                     arguments += ["--perms", "0755", "--dir", str(parent)]
             arguments += ["--ro-bind", folder, folder]
+        path = Path(sys.executable)
+        while path.is_symlink():  # a virtual environment's Python, by way of ~/.local/bin, say
+            target = Path(os.path.normpath(path.parent / os.readlink(path)))
+            if not any(path.is_relative_to(folder) for folder in ("/usr", "/bin", *whole)):
+                for parent in reversed(path.parents[:-1]):
+                    arguments += ["--perms", "0755", "--dir", str(parent)]
+                arguments += ["--symlink", str(target), str(path)]
+            path = target
         for path in self._hidden():
             cover = ["--tmpfs"] if path.is_dir() else ["--ro-bind", "/dev/null"]
             arguments += [*cover, str(path)]

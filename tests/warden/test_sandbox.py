@@ -259,6 +259,14 @@ os.read(begun, 1)
     assert not any(process.is_running() for process in found)
 
 
+def test_python_may_be_a_link_that_lies_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    link = tmp_path / "bin" / "python"
+    link.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(link))
+    assert inside("print(6 * 7)") == "42\n"
+
+
 @pytest.fixture
 def no_bubblewrap(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda _: None)
