@@ -164,7 +164,8 @@ def failing(tmp_path, monkeypatch):
         program = tmp_path / "bin" / "bwrap"
         program.parent.mkdir(exist_ok=True)
         helped = 'case "$1" in --help) echo "--size --perms --disable-userns"; exit;; esac'
-        program.write_text(f"#!/bin/sh\n{helped}\ncat >&2 <<'END'\n{text}\nEND\nexit 1\n")
+        script = f"#!/bin/sh\n{helped}\ncat >&2 <<'END'\n{text}\nEND\nexit 1\n"
+        program.write_text(script, encoding="utf-8")
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.delenv(NO_SANDBOX, raising=False)
@@ -210,7 +211,7 @@ def test_a_sandbox_that_works_is_named_and_one_that_does_not_as_well(failing):
 def test_a_bubblewrap_that_is_too_old_is_passed_over(failing, monkeypatch):
     program = failing("")
     assert bubblewrap.find() == str(program)
-    program.write_text("#!/bin/sh\necho usage: bwrap --tmpfs\n")
+    program.write_text("#!/bin/sh\necho usage: bwrap --tmpfs\n", encoding="utf-8")
     bubblewrap._help.cache_clear()
     packaged = bubblewrap._packaged()
     assert bubblewrap.find() == packaged != str(program)
