@@ -57,7 +57,7 @@ def measured(name: str, cache: Path) -> dict[str, Any]:
         "reproduced": said.reproduced,
         "said": str(said),
         "settings": repr(result.settings),
-        "code": code_digest(name),
+        "code": code_digest(name, "verdict"),
     }
 
 
@@ -65,7 +65,7 @@ def load() -> dict[str, Any]:
     """The record, and of each result whether it is from the code of today (`current`)."""
     record: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8"))
     for name, result in record["results"].items():
-        result["current"] = result["code"] == code_digest(name)
+        result["current"] = result["code"] == code_digest(name, "verdict")
     return record
 
 

@@ -6,7 +6,6 @@ import hashlib
 import importlib
 import json
 import os
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 import dlnorm
+from dlnorm._meaning import Code
 from dlnorm._validate import Array
 from dlnorm.experiments._core import BaseSettings, Result, Verdict
 from dlnorm.nn import storage
@@ -80,9 +80,10 @@ def run(
 
     Notes
     -----
-    A stored result is used only if it was computed by the very code that is there now: all of
-    the package that experiments can call, and the experiment itself, down to the comments; by
-    this version of NumPy; and with these settings. A file that cannot be read is computed anew.
+    A stored result is used only if it was computed by code that does what the code of today does:
+    all that the experiment's ``measure`` can call, without comments, docstrings and the texts of
+    errors; by these versions of NumPy and scikit-learn; and with these settings. A file that cannot
+    be read is computed anew.
 
     Examples
     --------
@@ -148,25 +149,15 @@ def cache_folder() -> Path:
     return Path.home() / ".cache" / "dlnorm"
 
 
-def code_digest(name: str) -> str:
-    """Return the digest of all code that the experiment `name` can call."""
-    digest = hashlib.sha256()
-    for path in _code(name):
-        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+def code_digest(name: str, *also: str) -> str:
+    """Identify the code that measures an experiment, by what it does.
 
-
-def _code(name: str) -> Iterator[Path]:
-    """Go through the package: all but what grades and times, and but the other experiments."""
-    others = {f"{other}.py" for other in NAMES if other != name}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        inside = path.relative_to(PACKAGE).parts
-        if inside[0] in ("grading", "cli.py", "bench.py"):
-            continue
-        if inside[0] == "experiments" and inside[-1] in others:
-            continue
-        yield path
+    Not changed by comments, docstrings and the texts of errors, nor by what draws the figure and
+    words the verdict; except for what `also` names of the experiment, as ``"verdict"``.
+    """
+    parts = [f"dlnorm.experiments.{name}:{part}" for part in ("Settings", "measure", *also)]
+    compute = "dlnorm.experiments._run:_compute"
+    return Code(PACKAGE.parent).digest(*parts, compute, messages=False)
 
 
 def _key(name: str, settings: BaseSettings) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def test_a_result_of_other_code_is_known_as_such(tmp_path, monkeypatch):
     monkeypatch.setattr(measure, "RECORD", tmp_path / "record.json")
     record = json.loads(text)
     for result in record["results"].values():
-        result["code"] = measure.code_digest("li_2018")
+        result["code"] = measure.code_digest("li_2018", "verdict")
     measure.RECORD.write_text(json.dumps(record), encoding="utf-8")
     current = {name for name, r in measure.load()["results"].items() if r["current"]}
     assert current == {"li_2018"}
