@@ -180,6 +180,9 @@ class Reached:
         if name in module.definitions:
             yield module, name
         for target, member in module.imported.get(name, ()):
+            if target == module.name:  # a package that imports a module of its own
+                yield from self._inside(f"{target}.{member}", rest)
+                continue
             yield from self._inside(target, (member, *rest) if member else rest)
 
     def _inside(self, target: str, chain: tuple[str, ...]) -> Iterator[tuple[Module, str]]:
