@@ -83,4 +83,4 @@ lock: env  ## pin the newest versions that pyproject.toml allows
 	  --upgrade -o requirements.lock
 
 clean:  ## remove what was made, but not the environment
-	rm -rf _build solutions/*/*.ipynb solutions/*/checker.py solutions/*/*.npz
+	rm -rf _build solutions/*/*.ipynb solutions/*/checker.py solutions/*/*.npz solutions/*/.made-from

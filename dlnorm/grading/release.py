@@ -8,6 +8,7 @@ nbgrader works on: the notebook, the travelling checker and its stored cases.
 from __future__ import annotations
 
 import ast
+import hashlib
 import io
 import json
 import os
@@ -16,6 +17,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ import nbformat
 import numpy as np
 from nbformat import NotebookNode
 
+from dlnorm._meaning import Code
 from dlnorm.grading import PROBLEM_SETS, sections
 from dlnorm.grading.exercise import Spec
 from dlnorm.grading.student import checker
@@ -31,8 +34,9 @@ from dlnorm.grading.student import checker
 CHECKER = Path(__file__).with_name("student") / "checker.py"
 #: The seed of the stored cases. Hidden tests draw their own.
 STORED_SEED = 2014_2015
-#: What the stored cases depend on: the operations, and everything about grading.
-_CODE = [*Path(__file__).parents[1].glob("*.py"), *Path(__file__).parent.rglob("*.py")]
+#: Beside a text: what the files there were made from.
+MADE_FROM = ".made-from"
+PACKAGE = Path(__file__).parents[1]
 #: A link to a chapter as the texts have it, with a comma or full stop after it.
 _CHAPTER = re.compile(r"\[([^][]+)\]\(\.\./\.\./book/([\w-]+)\.md(#[\w-]+)?\)([.,]?)")
 
@@ -47,14 +51,16 @@ def assignment_names(course: Path) -> list[str]:
 
 
 def refresh_sources(course: Path, *, force: bool = False) -> list[str]:
-    """Write notebook, checker and cases beside each text that is newer than they are.
+    """Write notebook, checker and cases beside each text if they were made from something else.
+
+    That is the text itself, or code that computes the cases; a comment changes nothing.
 
     Parameters
     ----------
     course : Path
         The course's folder, with `solutions/` in it.
     force : bool
-        Write them even if they are newer than everything they come from.
+        Write them in any case.
 
     Returns
     -------
@@ -66,16 +72,21 @@ def refresh_sources(course: Path, *, force: bool = False) -> list[str]:
     ReleaseError
         If a text names a check that does not exist, or a cell is not fit for nbgrader.
     """
-    code = max(path.stat().st_mtime for path in (*_CODE, sections.CONFIG) if path.is_file())
+    inputs = [*PACKAGE.rglob("*.py"), sections.CONFIG]
+    code = max(path.stat().st_mtime for path in inputs if path.is_file())
     written = []
     for name in assignment_names(course):
         folder = course / "solutions" / name
         text = folder / f"{name}.md"
         files = PROBLEM_SETS[name].files if name in PROBLEM_SETS else {}
         targets = [folder / file for file in (f"{name}.ipynb", "checker.py", "checks.npz", *files)]
-        newest = max(code, text.stat().st_mtime)
-        fresh = all(path.exists() and path.stat().st_mtime >= newest for path in targets)
-        if fresh and not force:
+        stamp = folder / MADE_FROM
+        complete = not force and all(path.exists() for path in (*targets, stamp))
+        if complete and stamp.stat().st_mtime >= max(code, text.stat().st_mtime):
+            continue  # nothing was written since: no need to look closer
+        made_from = _made_from(name, text)
+        if complete and stamp.read_text(encoding="utf-8") == made_from:
+            stamp.touch()
             continue
         notebook = source_notebook(text)
         try:
@@ -93,8 +104,25 @@ def refresh_sources(course: Path, *, force: bool = False) -> list[str]:
             strict=True,
         ):
             _write_whole(path, content)
+        _write_whole(stamp, made_from.encode())
         written.append(name)
     return written
+
+
+def _made_from(name: str, text: Path) -> str:
+    """Identify what the files beside a text are made from: the text, the checker, and the code."""
+    code = Code(PACKAGE.parent)
+    starts = [f"dlnorm.grading.release:{part}" for part in ("source_notebook", "checks_in", "pack")]
+    starts += ["dlnorm.grading.exercise:ProblemSet"]
+    if name in PROBLEM_SETS:
+        starts += [f"dlnorm.grading.exercises.{name.replace('-', '_')}"]
+    total = hashlib.sha256(code.digest(*starts).encode())
+    for path in (text, PACKAGE / CHECKER.relative_to(CHECKER.parents[2])):
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    total.update(sections.published().encode())
+    for package in ("numpy", "scikit-learn", "jupytext"):
+        total.update(version(package).encode())
+    return total.hexdigest()
 
 
 def source_notebook(text: Path) -> NotebookNode:

@@ -178,7 +178,45 @@ def test_stale_sources_are_written_again_and_fresh_ones_left_alone(course):
     text = course / "solutions" / ASSIGNMENTS[0] / f"{ASSIGNMENTS[0]}.md"
     later = text.stat().st_mtime + 1e6
     os.utime(text, (later, later))
+    assert release.refresh_sources(course) == []  # newer, but the same
+    text.write_text(text.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert release.refresh_sources(course) == [ASSIGNMENTS[0]]
+    (text.parent / "checks.npz").unlink()
+    assert release.refresh_sources(course) == [ASSIGNMENTS[0]]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "stale"),
+    [
+        ("nn/loss.py", "return ", "return 2 * ", {"together"}),
+        ("nn/data.py", "OFFSET = ", "OFFSET = 2 * ", {"together"}),
+        ("experiments/invariances.py", "FACTOR = ", "FACTOR = 2 * ", {"weightnorm"}),
+        ("grading/misconceptions/dropout.py", "return ", "return 1 * ", {"dropout"}),
+        ("grading/misconceptions/dropout.py", "You ", "You all ", {"dropout"}),  # hints
+        ("grading/student/checker.py", "\n\n\n", "\n\n# copied as it is\n\n", set(ASSIGNMENTS)),
+        ("nn/loss.py", "\n\n\n", "\n\n# another comment\n\n", set()),
+        ("grading/misconceptions/dropout.py", "\n\n\n", "\n\n# another comment\n\n", set()),
+        ("experiments/li_2018.py", "return ", "return 2 * ", set()),
+        ("grading/report.py", "return ", "return 2 * ", set()),
+    ],
+)
+def test_stored_checks_are_stale_when_what_computes_them_has_changed(
+    file, old, new, stale, tmp_path, monkeypatch
+):
+    package = tmp_path / "dlnorm"
+    shutil.copytree(release.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(release, "PACKAGE", package)
+
+    def made_from():
+        texts = {name: REPO / "solutions" / name / f"{name}.md" for name in ASSIGNMENTS}
+        return {name: release._made_from(name, text) for name, text in texts.items()}
+
+    before = made_from()
+    text = (package / file).read_text(encoding="utf-8")
+    assert old in text
+    (package / file).write_text(text.replace(old, new), encoding="utf-8")
+    after = made_from()
+    assert {name for name in ASSIGNMENTS if before[name] != after[name]} == stale
 
 
 def test_an_edited_release_is_noticed(course):
