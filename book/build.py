@@ -1,15 +1,14 @@
 """Build the book: `python book/build.py [--fresh] [--out FOLDER]`.
 
 The site goes to `_build/html`, and any warning fails the build. What has not changed is not done
-again: a page is executed anew when its text or the code of `dlnorm` has changed, of which Jupyter
-Book's own cache would not notice the second.
+again: a page is executed anew if its cells have changed, or the code or a file of ours that they
+use, but not for a comment in that code (`pages.py`). All cores execute pages (`execute.py`).
 """
 
 from __future__ import annotations
 
 import argparse
 import fcntl
-import hashlib
 import os
 import re
 import shutil
@@ -18,10 +17,16 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # the code that lies beside this file, installed or not
+
+from book import pages  # noqa: E402
+from book.pages import digest  # noqa: E402
+
 #: Made by a build, below `_build/`; another build may find all of it gone.
 MADE = ("html", ".doctrees", ".jupyter_cache", "jupyter_execute")
 
@@ -52,12 +57,12 @@ def build(out: Path = ROOT, *, fresh: bool = False) -> int:
             forget(made, MADE)
         (made / ".inputs").unlink(missing_ok=True)
         inputs = digest_of_inputs()
-        # executed pages depend on the package, every page on the extensions
-        if forget_if_changed(made, ".code", digest_of_code(), (".jupyter_cache", ".doctrees")):
-            run_experiments()
+        pages.forget_changed(made)
         forget_if_changed(made, ".site", digest_of_extensions(), (".doctrees",))
 
         started = time.monotonic()
+        if not execute(pages.waiting(made), made):
+            return 1
         problems = run_jupyter_book(out, made / "build.log")
         if problems:
             # a page that is found unchanged next time would keep its warning to itself
@@ -89,6 +94,26 @@ def run_experiments() -> None:
     print(f"experiments: {done.stdout.strip().splitlines()[-1]}", flush=True)
 
 
+def execute(paths: list[Path], made: Path) -> bool:
+    """Execute pages, and before them the experiments they show; return whether this could be done.
+
+    A page that fails is no obstacle: Sphinx comes across it and says what is wrong with it.
+    """
+    if not paths:
+        return True
+    if any("experiments" in pages.cells_of(path) for path in paths):
+        run_experiments()
+    timeout = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["execute"]["timeout"]
+    command = [sys.executable, str(Path(__file__).with_name("execute.py"))]
+    command += [str(made / ".jupyter_cache"), str(timeout), *map(str, paths)]
+    log = made / "execute.log"
+    with log.open("w", encoding="utf-8") as file:
+        done = subprocess.run(command, cwd=ROOT, env=environment(), stderr=file, check=False)
+    if done.returncode:
+        print(f"The pages were not executed:\n{log.read_text('utf-8')}", file=sys.stderr)
+    return not done.returncode
+
+
 def run_jupyter_book(out: Path, log: Path) -> list[str]:
     """Run Jupyter Book, show where it is, and return what it complained of."""
     command = [
@@ -105,15 +130,13 @@ def run_jupyter_book(out: Path, log: Path) -> list[str]:
         "-n",
         "--keep-going",
     ]
-    search = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search))}
     lines: list[str] = []
     with (
         log.open("w", encoding="utf-8") as file,
         subprocess.Popen(
             command,
             cwd=ROOT,
-            env=environment,
+            env=environment(),
             text=True,
             encoding="utf-8",
             stdout=subprocess.PIPE,
@@ -127,6 +150,12 @@ def run_jupyter_book(out: Path, log: Path) -> list[str]:
             show(line)
     show("")
     return problems_in(lines, process.returncode)
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which pages find the code that lies here."""
+    search = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search))}
 
 
 def problems_in(lines: list[str], status: int) -> list[str]:
@@ -175,13 +204,6 @@ def forget_if_changed(made: Path, stamp: str, digest: str, names: Iterable[str])
     return changed
 
 
-def digest_of_code() -> str:
-    """Identify what a page's cells run."""
-    folders = (ROOT / "dlnorm", ROOT / "nbwarden")
-    files = [path for folder in folders for path in folder.rglob("*.py")]
-    return digest([*files, ROOT / "nbgrader_config.py"], ("numpy", "matplotlib", "nbgrader"))
-
-
 def digest_of_extensions() -> str:
     """Identify what turns a page into HTML, beyond what Sphinx itself keeps track of."""
     tools = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme")
@@ -192,20 +214,10 @@ def digest_of_extensions() -> str:
 
 def digest_of_inputs() -> str:
     """Identify everything that the site is made from."""
-    files = [path for folder in ("book", "assignments") for path in (ROOT / folder).rglob("*.*")]
-    return digest(files, ()) + digest_of_code() + digest_of_extensions()
-
-
-def digest(files: Iterable[Path], packages: Iterable[str]) -> str:
-    """Hash the names and contents of files and the versions of packages."""
-    total = hashlib.sha256()
-    for path in sorted(files):
-        if path.is_file() and "__pycache__" not in path.parts:
-            total.update(f"{path.relative_to(ROOT)}\0".encode())
-            total.update(hashlib.sha256(path.read_bytes()).digest())
-    for package in packages:
-        total.update(f"{package} {version(package)}\0".encode())
-    return total.hexdigest()
+    folders = ("book", "assignments", *pages.CODE)
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.*")]
+    files.append(ROOT / "nbgrader_config.py")
+    return digest(files, pages.PACKAGES) + digest_of_extensions()
 
 
 @contextmanager
