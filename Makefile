@@ -65,7 +65,7 @@ lint: env  ## ruff, mypy and codespell
 pdf: book needs  ## the book as one PDF, in _build/book.pdf
 	$(BIN)/python book/pdf.py
 
-experiments: env  ## every experiment at its full settings (an hour); for the book
+experiments: env  ## what the record lacks, measured at full settings (an hour); for the book
 	$(BIN)/python book/measure.py
 
 bench: env  ## time every norm against the textbook form (and PyTorch, if installed); for the book

@@ -27,6 +27,17 @@ BLUE, ORANGE, GREEN, PINK, PURPLE, GRAY = (
     "#808890",
 )
 PALETTE = (BLUE, ORANGE, GREEN, PINK, PURPLE, GRAY)
+#: One color for each norm, in every figure of the book.
+NORM_COLOR = {
+    "none": GRAY,
+    "batch": BLUE,
+    "layer": GREEN,
+    "rms": "#0f9aa0",
+    "group": ORANGE,
+    "instance": PURPLE,
+    "weight": PINK,
+    "mean-only": "#9a7b00",
+}
 
 #: Stands for "the page's text color" until the SVG is written.
 INK = "#0b0b0c"

@@ -12,11 +12,26 @@ change::
     print(experiments.verdict(result))
     experiments.figure(result)
 
+`recorded` returns what came out at the full settings when it was last measured, and
+``python -m dlnorm.experiments --check`` says whether that is still true.
+
 From the command line: ``python -m dlnorm.experiments --help``. Needs the extra ``experiments``,
 and Matplotlib.
 """
 
 from dlnorm.experiments._core import BaseSettings, Result, Verdict
+from dlnorm.experiments._record import RecordError, recorded
 from dlnorm.experiments._run import NAMES, figure, finding, run, verdict
 
-__all__ = ["NAMES", "BaseSettings", "Result", "Verdict", "figure", "finding", "run", "verdict"]
+__all__ = [
+    "NAMES",
+    "BaseSettings",
+    "RecordError",
+    "Result",
+    "Verdict",
+    "figure",
+    "finding",
+    "recorded",
+    "run",
+    "verdict",
+]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from dlnorm.experiments._check import check
 from dlnorm.experiments._run import NAMES, cache_folder, figure, finding, run, verdict
 
 _EPILOG = """\
@@ -23,6 +24,7 @@ examples:
   python -m dlnorm.experiments bjorck_2018       one of them: its finding, then what came out
   python -m dlnorm.experiments li_2018 --full    with more seeds, larger networks, longer training
   python -m dlnorm.experiments --figures out/    and write each figure as an SVG file
+  python -m dlnorm.experiments --check           is the record true to the code, the book to it?
 
 A verdict is one of
   reproduced             the paper's finding came out here
@@ -52,6 +54,12 @@ def main(argv: list[str] | None = None) -> int:
         help=f"which experiments (default: all): {', '.join(NAMES)}",
     )
     parser.add_argument("--list", action="store_true", help="name them, and run none")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="run none; compare the record of the full settings with the code, and what the "
+        "book's pages assert with the record (1 if anything is wrong)",
+    )
     parser.add_argument("--full", action="store_true", help="minutes each instead of seconds")
     parser.add_argument(
         "--figures", type=Path, metavar="FOLDER", help="write NAME.svg for each into this folder"
@@ -75,6 +83,12 @@ def main(argv: list[str] | None = None) -> int:
         for name in names:
             print(f"{name:16} {finding(name).splitlines()[0]}")
         return 0
+
+    if arguments.check:
+        states, faults = check()
+        print("\n".join(states))
+        print("\n".join(f"wrong: {fault}" for fault in faults) or "Nothing is wrong.")
+        return 1 if faults else 0
 
     if arguments.jobs < 0:
         parser.error(f"--jobs must be 0 or more, got {arguments.jobs}")

@@ -6,8 +6,11 @@ import hashlib
 import importlib
 import json
 import os
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -97,22 +100,55 @@ def run(
     if not isinstance(settings, module.Settings):
         raise TypeError(f"settings must be {name}.Settings, got {type(settings).__module__}'s")
     if cache is False:
-        return _compute(name, module, settings, disable)
+        return _compute(name, settings, disable, partial(module.measure, settings))
     folder = cache_folder() if cache is True else Path(cache)
     wanted = _key(name, settings)
-    path = folder / f"{name}-{wanted['settings_digest'][:12]}-{wanted['code'][:16]}.npz"
+    path = folder / f"{_stem(wanted)}.npz"
     try:
         values, stored = storage.read(path)
         if stored == wanted:
             return Result(name, settings, values)
     except (FileNotFoundError, ValueError):  # none, or a damaged one
         pass
-    result = _compute(name, module, settings, disable)
+    result = _compute(
+        name, settings, disable, lambda seed: seed_of(name, settings, seed, folder, wanted)[0]
+    )
     storage.write(path, result.values, wanted)
     for old in folder.glob(f"{name}-{wanted['settings_digest'][:12]}-*.npz"):
-        if old != path:  # of other code: never to be used again
+        if old != path:  # single seeds, or of other code: never to be used again
             old.unlink(missing_ok=True)
     return result
+
+
+def seed_of(
+    name: str,
+    settings: BaseSettings,
+    seed: int,
+    folder: Path,
+    wanted: dict[str, Any] | None = None,
+) -> tuple[dict[str, Array], float]:
+    """Measure one seed, or fetch it if a run that was stopped has left it in the cache.
+
+    Returns
+    -------
+    values : dict of str to ndarray
+    seconds : float
+        Of the processor, when it was measured.
+    """
+    wanted = wanted or _key(name, settings)
+    path = folder / f"{_stem(wanted)}-seed{seed}.npz"
+    try:
+        values, stored = storage.read(path)
+        seconds = float(stored.pop("seconds"))
+        if stored == {**wanted, "seed": seed}:
+            return values, seconds
+    except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError):
+        pass  # none, or a damaged one
+    started = time.process_time()
+    values = module_of(name).measure(settings, seed)
+    seconds = time.process_time() - started
+    storage.write(path, values, {**wanted, "seed": seed, "seconds": seconds})
+    return values, seconds
 
 
 def figure(result: Result[Any]) -> Any:
@@ -168,11 +204,11 @@ def _key(name: str, settings: BaseSettings) -> dict[str, Any]:
         "name": name,
         "settings": told,
         "settings_digest": hashlib.sha256(text.encode()).hexdigest(),
-        "code": hashlib.sha256(f"{code_digest(name)} {_versions()}".encode()).hexdigest(),
+        "code": hashlib.sha256(f"{code_digest(name)} {versions()}".encode()).hexdigest(),
     }
 
 
-def _versions() -> str:
+def versions() -> str:
     """Return the versions of what the numbers come from."""
     try:
         data = version("scikit-learn")
@@ -181,19 +217,29 @@ def _versions() -> str:
     return f"numpy {np.__version__}, scikit-learn {data}"
 
 
-def _compute(name: str, module: Any, settings: BaseSettings, disable: bool | None) -> Result[Any]:
-    """Measure once a seed, and put the rows together."""
+def _stem(wanted: dict[str, Any]) -> str:
+    """Return how the names of an experiment's files in the cache begin."""
+    return f"{wanted['name']}-{wanted['settings_digest'][:12]}-{wanted['code'][:16]}"
+
+
+def _compute(
+    name: str,
+    settings: BaseSettings,
+    disable: bool | None,
+    seed_values: Callable[[int], dict[str, Array]],
+) -> Result[Any]:
+    """Measure each seed, and put the rows together."""
     rows: list[dict[str, Array]] = []
     with (
-        _one_thread(),
+        one_thread(),
         tqdm(settings.seeds, desc=name, unit="seed", delay=2, disable=disable, leave=False) as bar,
     ):
         for seed in bar:
-            rows.append(module.measure(settings, seed))
+            rows.append(seed_values(seed))
     return Result(name, settings, {key: np.stack([r[key] for r in rows]) for key in rows[0]})
 
 
-def _one_thread() -> AbstractContextManager[Any]:
+def one_thread() -> AbstractContextManager[Any]:
     """Keep BLAS to one thread, if it can be told: matrices this small only lose by more."""
     try:
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]

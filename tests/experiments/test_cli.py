@@ -96,9 +96,9 @@ def test_full_and_no_cache_are_handed_on(
     seeds = []
     compute = _run._compute
 
-    def spy(name: str, module: object, settings: object, disable: bool | None) -> object:
+    def spy(name: str, settings: object, *others: object) -> object:
         seeds.append(len(settings.seeds))
-        return compute(name, module, settings, disable)
+        return compute(name, settings, *others)
 
     monkeypatch.setattr(_run, "_compute", spy)
     main(["invariances"])

@@ -191,6 +191,28 @@ def test_a_file_under_the_right_name_with_another_key_is_not_believed(
     assert measured == [3, 4] * 4
 
 
+def test_an_experiment_that_is_stopped_keeps_the_seeds_it_has_measured(
+    measured: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = _run.module_of(NAME)
+    whole = module.measure
+
+    def stopped(settings: Settings, seed: int) -> Any:
+        if seed == 4:
+            raise KeyboardInterrupt
+        return whole(settings, seed)
+
+    monkeypatch.setattr(module, "measure", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        experiments.run(NAME, cache=tmp_path)
+    assert len(files(tmp_path)) == 1
+    monkeypatch.setattr(module, "measure", whole)
+    result = experiments.run(NAME, cache=tmp_path)
+    assert measured == [3, 4]  # 3 was not measured again
+    assert result["x"].tolist() == [[6, np.inf], [8, np.inf]]
+    assert len(files(tmp_path)) == 1  # the result; single seeds are gone
+
+
 def test_an_experiment_that_fails_leaves_nothing_behind(
     measured: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

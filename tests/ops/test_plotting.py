@@ -16,7 +16,7 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from dlnorm import plotting
-from dlnorm.plotting import INK, PALETTE, Shown, show, subplots
+from dlnorm.plotting import INK, NORM_COLOR, PALETTE, Shown, show, subplots
 
 WHITE, DARK = "#ffffff", "#14181e"
 
@@ -74,13 +74,14 @@ def test_contrast_is_what_wcag_says() -> None:
 
 
 @pytest.mark.parametrize("page", [WHITE, DARK])
-@pytest.mark.parametrize("color", PALETTE)
+@pytest.mark.parametrize("color", sorted({*PALETTE, *NORM_COLOR.values()}))
 def test_every_color_stands_out_from_both_pages(color: str, page: str) -> None:
     assert contrast(color, page) >= 3  # WCAG 1.4.11, for graphical objects
 
 
 def test_the_colors_differ() -> None:
     assert len(set(PALETTE)) == len(PALETTE) == 6
+    assert len(set(NORM_COLOR.values())) == len(NORM_COLOR)
 
 
 def test_a_figure_is_drawn_in_the_palette_and_the_ink_of_the_page() -> None:
