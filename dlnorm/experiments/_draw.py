@@ -49,4 +49,5 @@ def censored_bars(ax: Any, steps: Array, limit: int, colors: Sequence[str]) -> N
         ax.plot(ended, np.full(len(ended), arm), "o", color=INK, markersize=2.5)
         if len(ended) < len(steps):
             ax.text(limit, arm, f" > {limit}", va="center", fontsize=9)
-    ax.set_xlim(0, 1.3 * limit)
+    finite = np.isfinite(steps)
+    ax.set_xlim(0, 1.1 * steps.max() if finite.all() else 1.3 * limit)

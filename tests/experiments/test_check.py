@@ -94,6 +94,10 @@ def altered(book: Path, **changes: Any) -> None:
     _record.write(entries)
 
 
+def paged(book: Path, text: str) -> None:
+    (book / "page.md").write_text(text, encoding="utf-8")
+
+
 def test_the_courses_own_record_is_true_to_code_and_pages(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -134,26 +138,26 @@ def test_a_record_by_the_rules_is_up_to_date_and_an_older_one_is_called_that(boo
             lambda b: altered(b, values={"x": {"shape": [2], "numbers": "6 8"}}),
             "the record of bjorck_2018 does not have 3 seeds",
         ),
-        (lambda b: (b / "page.md").write_text("# None\n"), "no page speaks from the record of bj"),
+        (lambda b: paged(b, "# None\n"), "no page speaks from the record of bj"),
         (
-            lambda b: (b / "page.md").write_text(PAGE.replace("> 3", "> 30")),
+            lambda b: paged(b, PAGE.replace("> 3", "> 30")),
             "page.md:19: assert made.mean(\"x\") > 30  # said below is false for the record",
         ),
         (
-            lambda b: (b / "page.md").write_text(PAGE.replace("made.mean('x')", "other")),
+            lambda b: paged(b, PAGE.replace("made.mean('x')", "other")),
             "page.md:18: glue(\"factor\", f\"{other:.1f}\", display=False) fails: NameError(",
         ),
         (
-            lambda b: (b / "page.md").write_text(PAGE + "\n(quick-differs-bjorck_2018)=\nThey do."),
+            lambda b: paged(b, PAGE + "\n(quick-differs-bjorck_2018)=\nThey do."),
             "its page must not say that they differ",
         ),
         (
-            lambda b: (b / "page.md").write_text(PAGE.replace("bjorck_2018", "gal_2016")),
+            lambda b: paged(b, PAGE.replace("bjorck_2018", "gal_2016")),
             "page.md quotes the record of gal_2016, which is not made by the rules",
         ),
         (lambda b: (b / "record.json").unlink(), "record.json is missing; `make experiments`"),
         (
-            lambda b: (b / "record.json").write_text((b / "record.json").read_text()[:90]),
+            lambda b: (b / "record.json").write_bytes((b / "record.json").read_bytes()[:90]),
             "record.json is cut off or damaged (",
         ),
         (lambda b: _record.write({}), "bjorck_2018 has no record; run `make experiments`"),
@@ -170,7 +174,9 @@ def test_what_is_wrong_is_told_in_a_line(
 
 def test_a_page_may_say_that_the_quick_run_differs(book: Path) -> None:
     altered(book, quick="no")
-    (book / "page.md").write_text(PAGE + "\n(quick-differs-bjorck_2018)=\nThey do.")
+    (book / "page.md").write_text(
+        PAGE + "\n(quick-differs-bjorck_2018)=\nThey do.", encoding="utf-8"
+    )
     assert check(book)[1] == []
 
 

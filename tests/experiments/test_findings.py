@@ -17,6 +17,7 @@ import pytest
 
 from dlnorm import experiments, nn
 from dlnorm.experiments import NAMES, Result, _run
+from dlnorm.experiments._intervals import inside
 from dlnorm.nn import data as nn_data
 
 Values = dict[str, Any]
@@ -30,16 +31,6 @@ def flipped(*keys: str, axis: int) -> Callable[[Values], Values]:
 
 def changed(**new: Callable[[Any], Any]) -> Callable[[Values], Values]:
     return lambda v: {k: new[k](a.copy()) if k in new else a for k, a in v.items()}
-
-
-def put(index: Any, value: float) -> Callable[[Any], Any]:
-    """Set a part of an array."""
-
-    def f(a: Any) -> Any:
-        a[index] = value
-        return a
-
-    return f
 
 
 #: What the trials found: the verdict, or None where they left it open.
@@ -60,10 +51,9 @@ CONTRARY: dict[str, Callable[[Values], Values]] = {
     "wager_2013": changed(ratio=lambda a: 0 * a + 1.2),
     "ioffe_2015": flipped("steps", "bias", "loss", axis=1),
     "bjorck_2018": flipped("loss", axis=1),
-    "santurkar_2018": changed(
-        steps=put(np.s_[..., 2], inf),
-        drift=lambda a: a[..., ::-1],
-        identity=lambda a: 0 * a + 1,
+    "santurkar_2018": changed(  # no norm and noisy batch norm change places
+        steps=lambda a: a[:, :, [2, 1, 0, 3, 4, 5]],
+        drift=lambda a: a[:, :, [2, 1, 0, 3, 4, 5]],
     ),
     "ba_2016": changed(error=lambda a: a + np.array([[30, 0, 0], [40, 5, 5], [0, 0, 0]])),
     "wu_2018": changed(error=lambda a: a[:, [1, 0, 2]]),
@@ -169,6 +159,28 @@ DIRECTIONS: dict[str, Callable[[Result[Any]], None]] = {
     "li_2018": of_variance_shift,
     "hoffer_2017": of_ghosts,
 }
+
+
+@pytest.mark.parametrize("start", range(2))
+def test_the_best_rates_of_the_noisy_networks_lie_inside_the_grid(start: int) -> None:
+    result = experiments.recorded("santurkar_2018")
+    rates = result.settings.rates
+    assert sorted(rates) == list(rates)
+    for steps in result.median("steps")[start]:
+        assert inside(steps)
+    assert result["identity"].max() < 1e-12
+
+
+def test_a_noisy_network_that_the_budget_ends_is_drawn_as_censored() -> None:
+    result = experiments.recorded("santurkar_2018")
+    limit, figure = result.settings.budget, experiments.figure
+    steps = result["steps"].copy()
+    steps[:, 0, 0] = inf
+    censored = Result(result.name, result.settings, {**result.values, "steps": steps})
+    assert f"no norm more than {limit}," in experiments.verdict(censored).text
+    assert f"no norm more than {limit} and " in experiments.figure(censored).svg
+    drawn = [figure(r).svg.count("<pattern") for r in (result, censored)]
+    assert drawn == [0, 1]  # the hatching of the one bar
 
 
 # ---------------------------------------------------------------- what all have in common

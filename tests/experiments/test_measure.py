@@ -71,7 +71,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     subprocess.run(command, cwd=REPO, check=True)
     again = [seed for seed, file in enumerate(seeds) if file.exists()]
     assert again == list(range(kept, 3))  # none of those that were kept
-    assert json.loads((tmp_path / "done").read_text()) == [[0.0], [1.0], [2.0]]
+    assert json.loads((tmp_path / "done").read_text(encoding="utf-8")) == [[0.0], [1.0], [2.0]]
     assert list(tmp_path.glob("*-seed*.npz")) == []
 
 
@@ -79,6 +79,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
 #: unless the file "fast" is there.
 SLOW = """
 import json, sys, time
+from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from dlnorm.experiments import _run, run
@@ -90,9 +91,9 @@ def measure(settings, seed):
         time.sleep(0.02)
     return {"x": np.array([float(seed)])}
 module.measure = measure
-settings = module.Settings.quick().__class__((0, 1, 2))
+settings = replace(module.Settings.quick(), seeds=(0, 1, 2))
 result = run("ulyanov_2016", settings, cache=folder)
-(folder / "done").write_text(json.dumps(result["x"].tolist()))
+(folder / "done").write_text(json.dumps(result["x"].tolist()), encoding="utf-8")
 """
 
 
