@@ -15,13 +15,21 @@ import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from dlnorm import experiments
 from dlnorm.experiments import _record
 from dlnorm.experiments._record import Entry, RecordError
-from dlnorm.experiments._run import cache_folder, code_digest, module_of, one_thread, seed_of
+from dlnorm.experiments._run import (
+    cache_folder,
+    code_digest,
+    key_of,
+    module_of,
+    one_thread,
+    seed_of,
+)
 
 #: What a seed is expected to take, in seconds of a processor, until it has been measured.
 UNKNOWN = 30.0
@@ -74,6 +82,7 @@ def measure(names: list[str], entries: dict[str, Entry], cache: Path, jobs: int)
     expected = {name: expected_seconds(name, entries.get(name)) for name in names}
     left = {name: set(module_of(name).Settings.full().seeds) for name in names}
     took = dict.fromkeys(names, 0.0)
+    keys = {name: key_of(name, module_of(name).Settings.full()) for name in names}
     total = round(sum(expected[name] * len(left[name]) for name in names))
     with (
         ProcessPoolExecutor(jobs) as pool,
@@ -81,7 +90,7 @@ def measure(names: list[str], entries: dict[str, Entry], cache: Path, jobs: int)
             total=total, unit="s", disable=None, bar_format="{l_bar}{bar}| {remaining} left"
         ) as bar,
     ):
-        waiting = {pool.submit(one_seed, name, seed, cache): (name, seed)
+        waiting = {pool.submit(one_seed, name, seed, cache, keys[name]): (name, seed)
                    for name in names for seed in sorted(left[name])}  # fmt: skip
         try:
             for done in as_completed(waiting):
@@ -105,10 +114,10 @@ def expected_seconds(name: str, entry: Entry | None) -> float:
     return float(entry["seconds"]) / len(module_of(name).Settings.full().seeds)
 
 
-def one_seed(name: str, seed: int, cache: Path) -> float:
+def one_seed(name: str, seed: int, cache: Path, key: dict[str, Any]) -> float:
     """Measure a seed, unless it is in the cache; return how many seconds it took."""
     with one_thread():
-        return seed_of(name, module_of(name).Settings.full(), seed, cache)[1]
+        return seed_of(name, module_of(name).Settings.full(), seed, cache, key)[1]
 
 
 def entry_of(name: str, cache: Path, seconds: float) -> Entry:

@@ -102,7 +102,7 @@ def run(
     if cache is False:
         return _compute(name, settings, disable, partial(module.measure, settings))
     folder = cache_folder() if cache is True else Path(cache)
-    wanted = _key(name, settings)
+    wanted = key_of(name, settings)
     path = folder / f"{_stem(wanted)}.npz"
     try:
         values, stored = storage.read(path)
@@ -135,7 +135,7 @@ def seed_of(
     seconds : float
         Of the processor, when it was measured.
     """
-    wanted = wanted or _key(name, settings)
+    wanted = wanted or key_of(name, settings)
     path = folder / f"{_stem(wanted)}-seed{seed}.npz"
     try:
         values, stored = storage.read(path)
@@ -196,7 +196,7 @@ def code_digest(name: str, *also: str) -> str:
     return Code(PACKAGE.parent).digest(*parts, compute, messages=False)
 
 
-def _key(name: str, settings: BaseSettings) -> dict[str, Any]:
+def key_of(name: str, settings: BaseSettings) -> dict[str, Any]:
     """Return what a stored result must have in common with the one that is wanted."""
     told = json.loads(json.dumps(asdict(settings)))
     text = json.dumps(told, sort_keys=True)
