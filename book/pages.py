@@ -69,6 +69,7 @@ def digest_of_cells(path: Path) -> str:
         files = set(files_named_in(source)) - {path}
     except SyntaxError:  # a magic, say: it may run whatever lies here
         code, files = "", {file for name in CODE for file in (ROOT / name).rglob("*.py")}
+    files.add(ROOT / "_config.yml")  # the address in messages comes from there
     return hashlib.sha256(f"{source}\0{code}\0{digest(files, PACKAGES)}".encode()).hexdigest()
 
 

@@ -164,6 +164,7 @@ def store_results(made: Path) -> None:
         ("dlnorm/norm.py", "2 * x", "3 * x", {"other"}),
         ("dlnorm/norm.py", "Add a little", "Add something", {"shown"}),
         ("book/data/table.csv", "1,2", "3,4", {"table"}),
+        ("_config.yml", "A small book", "A book", set(CELLS)),
         ("book/index.md", "forward(1)", "forward(2)", {"index", "titles"}),
         ("book/index.md", "# A page", "# The page", {"titles"}),
         ("book/plain.md", "# A page", "# The page", {"titles"}),

@@ -219,6 +219,16 @@ def test_stored_checks_are_stale_when_what_computes_them_has_changed(
     assert {name for name in ASSIGNMENTS if before[name] != after[name]} == stale
 
 
+def test_notebooks_are_stale_when_the_book_is_published_elsewhere(monkeypatch):
+    name = ASSIGNMENTS[0]
+    text = REPO / "solutions" / name / f"{name}.md"
+    made_from = set()
+    for address in ("", "https://one.example/", "https://two.example/"):
+        monkeypatch.setattr(release.sections, "published", lambda address=address: address)
+        made_from.add(release._made_from(name, text))
+    assert len(made_from) == 3
+
+
 def test_an_edited_release_is_noticed(course):
     name = ASSIGNMENTS[0]
     run(tool("dlnorm"), "--course", course, "release", name)
