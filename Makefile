@@ -42,16 +42,18 @@ grade: env  ## a sample class, made and graded with nbgrader, in _build/sample-c
 	  echo "The sample class, which is our own code, is graded without one."; }; \
 	  $(BIN)/dlnorm grade --class-dir $(CLASS) || [ $$? -eq 1 ]
 
+# the tests that wait for the book need it soonest: it is built meanwhile, and goes first
+BUILD  := $(BIN)/python book/build.py >$(VENV)/book.log 2>&1 &
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal --durations=10
 
 test: env needs  ## every kind of test, on a sample of each long list of cases
-	$(PYTEST)
+	@$(BUILD) nice $(PYTEST); status=$$?; wait; exit $$status
 
 test-all: env needs  ## the tests with every case: half an hour
-	$(PYTEST) --all
+	@$(BUILD) nice $(PYTEST) --all; status=$$?; wait; exit $$status
 
 test-quick: env  ## what needs no sandbox, no browser and no training: a minute
-	$(PYTEST) -m "not sandbox and not browser and not training"
+	@$(PYTEST) -m "not sandbox and not browser and not training"
 
 needs: env  ## a browser for the tests and `make pdf`, installed if there is none
 	@$(BIN)/python -m tests.needs

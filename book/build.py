@@ -30,6 +30,16 @@ from book.pages import digest  # noqa: E402
 #: Made by a build, below `_build/`; another build may find all of it gone.
 MADE = ("html", ".doctrees", ".jupyter_cache", "jupyter_execute")
 
+#: Its command line, which has no option for the number of processes that read and write pages.
+_JUPYTER_BOOK = """
+from functools import partial
+from jupyter_book.cli import main
+from jupyter_book.sphinx import build_sphinx
+import jupyter_book.sphinx
+jupyter_book.sphinx.build_sphinx = partial(build_sphinx, jobs={jobs})
+main.main()
+"""
+
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _PROBLEM = re.compile(r"\b(WARNING|ERROR|SEVERE|CRITICAL): |^Exception occurred|^\w+Error: ")
 _NO_PROBLEM = re.compile(r"^\[IPKernelApp\]")  # ipykernel's notice on how it talks to its parent
@@ -48,11 +58,16 @@ def main() -> int:
     return build(arguments.out.resolve(), fresh=arguments.fresh)
 
 
-def build(out: Path = ROOT, *, fresh: bool = False) -> int:
-    """Build the site into `out/_build/html`; return 0 if there was no warning, else 1."""
+def build(out: Path = ROOT, *, fresh: bool = False, if_needed: bool = False) -> int:
+    """Build the site into `out/_build/html`; return 0 if there was no warning, else 1.
+
+    With `if_needed`, a site that was made from what is there now is left alone.
+    """
     made = out / "_build"
     made.mkdir(parents=True, exist_ok=True)
     with locked(made / ".lock"):
+        if if_needed and is_fresh(out):
+            return 0
         if fresh:
             forget(made, MADE)
         (made / ".inputs").unlink(missing_ok=True)
@@ -119,7 +134,7 @@ def run_jupyter_book(out: Path, log: Path) -> list[str]:
     command = [
         sys.executable,
         "-c",
-        "from jupyter_book.cli.main import main; main()",
+        _JUPYTER_BOOK.format(jobs=os.cpu_count()),
         "build",
         "book",
         "--config",

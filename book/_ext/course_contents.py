@@ -135,9 +135,19 @@ def outdated(
     return pages if added | changed | removed else []
 
 
+def declare_safe(app: Sphinx) -> None:
+    """Let pages be read side by side: two extensions of Jupyter Book do not say that they may.
+
+    One numbers sections when all pages are read; the other is for LaTeX alone.
+    """
+    for name in ("sphinx_multitoc_numbering", "sphinx_jupyterbook_latex"):
+        app.extensions[name].parallel_read_safe = True
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_directive("chapters", Chapters)
     app.add_role("count", Count())
     app.connect("env-get-outdated", outdated)
+    app.connect("builder-inited", declare_safe)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
