@@ -59,7 +59,9 @@ def link_equations(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
     """Turn the label of a numbered equation into its number, linked to where it is derived."""
-    labels = app.env.temp_data.setdefault("course_labels", labels_of(Path(app.srcdir)))
+    if "course_labels" not in app.env.temp_data:  # of the page that is read
+        app.env.temp_data["course_labels"] = labels_of(Path(app.srcdir))
+    labels = app.env.temp_data["course_labels"]
 
     def link(match: re.Match[str]) -> str:
         return f":eq:`{match[1]}`" if match[1] in labels else match[0]
