@@ -43,7 +43,7 @@ grade: env  ## a sample class, made and graded with nbgrader, in _build/sample-c
 	  $(BIN)/dlnorm grade --class-dir $(CLASS) || [ $$? -eq 1 ]
 
 # the tests that wait for the book need it soonest: it is built meanwhile, and goes first
-BUILD  := $(BIN)/python book/build.py >$(VENV)/book.log 2>&1 &
+BUILD  := mkdir -p _build; $(BIN)/python book/build.py >_build/book.log 2>&1 &
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal --durations=10
 
 test: env needs  ## every kind of test, on a sample of each long list of cases

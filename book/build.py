@@ -170,7 +170,9 @@ def run_jupyter_book(out: Path, log: Path) -> list[str]:
 def environment() -> dict[str, str]:
     """Return the environment in which pages find the code that lies here."""
     search = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search))}
+    # pages are executed side by side, and matrices as small as theirs gain nothing from threads
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    return {**threads, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search))}
 
 
 def problems_in(lines: list[str], status: int) -> list[str]:

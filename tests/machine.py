@@ -31,6 +31,8 @@ UNSET = (
 SETTINGS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
 #: Has Python warn of a text file that is opened in the locale's encoding; here that is an error.
 ENCODINGS = "PYTHONWARNDEFAULTENCODING"
+#: How many threads multiply matrices: with a few, processes side by side wait for each other.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 FONTS = REPO / "_build" / "matplotlib"
 
 # the same examples in every run, however long it takes to find them
@@ -52,6 +54,8 @@ def settle(config: pytest.Config) -> None:
         return
     if getattr(config.option, "numprocesses", None):
         os.environ[ENCODINGS] = "1"  # for its workers only
+        for name in THREADS:  # which are as many as there are processors
+            os.environ.setdefault(name, "1")
     os.environ["PYTHONUTF8"] = "1"  # for what is started; files have names in any script
     if sys.getfilesystemencoding() != "utf-8":
         config.pluginmanager.getplugin("capturemanager").suspend_global_capture(in_=True)

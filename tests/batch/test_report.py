@@ -34,7 +34,7 @@ def table(written, name):
 
 def test_every_designed_misconception_is_counted_with_its_section(written):
     rows = {row["misconception"]: row for row in table(written, "misconceptions.csv")}
-    page = (written / "index.html").read_text()
+    page = (written / "index.html").read_text("utf-8")
     for name, student, anchor in (
         ("eps_outside_the_root", "carl", "bn-eps"),
         ("statistics_held_constant", "dora", "bn-constants"),

@@ -59,7 +59,7 @@ def root(tmp_path: Path) -> Path:
     for name, text in PACKAGE.items():
         path = tmp_path / "p" / name
         path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     return tmp_path
 
 
@@ -69,12 +69,12 @@ def changes(root: Path) -> Callable[..., bool]:
 
     def changes(source: str, file: str, old: str, new: str, **options: Any) -> bool:
         path = root / "p" / file
-        text = path.read_text()
+        text = path.read_text("utf-8")
         before = Code(root, ("p",)).digest(source=source, **options)
         assert old in text
         path.write_text(text.replace(old, new))
         after = Code(root, ("p",)).digest(source=source, **options)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         return before != after
 
     return changes

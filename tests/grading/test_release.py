@@ -249,7 +249,8 @@ def test_a_check_that_does_not_exist_stops_the_release(course, tmp_path):
     shutil.copytree(course, root)
     text = root / "solutions" / name / f"{name}.md"
     check = PROBLEM_SETS[name].checks[0].name
-    text.write_text(text.read_text(encoding="utf-8").replace(f'check("{check}"', 'check("nope"'))
+    broken = text.read_text("utf-8").replace(f'check("{check}"', 'check("nope"')
+    text.write_text(broken, encoding="utf-8")
     done = run(tool("dlnorm"), "--course", root, "release", ok=False)
     assert done.returncode != 0
     assert "names a check that no problem set has" in done.stderr
