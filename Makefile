@@ -49,10 +49,10 @@ PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal --durations=10
 test: env needs  ## every kind of test, on a sample of each long list of cases
 	@$(BUILD) nice $(PYTEST); status=$$?; wait; exit $$status
 
-test-all: env needs  ## the tests with every case: half an hour
+test-all: env needs  ## the tests with every case
 	@$(BUILD) nice $(PYTEST) --all; status=$$?; wait; exit $$status
 
-test-quick: env  ## what needs no sandbox, no browser and no training: a minute
+test-quick: env  ## what needs no sandbox, no browser and no training
 	@$(PYTEST) -m "not sandbox and not browser and not training"
 
 needs: env  ## a browser for the tests and `make pdf`, installed if there is none

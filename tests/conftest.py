@@ -27,7 +27,7 @@ REPORTS = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How thoroughly things are tried: `--all` takes about half an hour, `--seeds 50` as well."""
+    """How thoroughly things are tried: `--all` and `--seeds 50` take long."""
     parser.addoption("--all", action="store_true", help="try all cases of the long lists")
     parser.addoption(
         "--sample",
