@@ -72,7 +72,7 @@ def changes(root: Path) -> Callable[..., bool]:
         text = path.read_text("utf-8")
         before = Code(root, ("p",)).digest(source=source, **options)
         assert old in text
-        path.write_text(text.replace(old, new))
+        path.write_text(text.replace(old, new), encoding="utf-8")
         after = Code(root, ("p",)).digest(source=source, **options)
         path.write_text(text, encoding="utf-8")
         return before != after
