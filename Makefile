@@ -42,9 +42,10 @@ grade: env  ## a sample class, made and graded with nbgrader, in _build/sample-c
 	  echo "The sample class, which is our own code, is graded without one."; }; \
 	  $(BIN)/dlnorm grade --class-dir $(CLASS) || [ $$? -eq 1 ]
 
-# the tests that wait for the book need it soonest: it is built meanwhile, and goes first
+# the book is built meanwhile, and goes first; the tests that wait for it come last. Each file of
+# tests is for one worker, so that what its tests share is made once.
 BUILD  := mkdir -p _build; $(BIN)/python book/build.py >_build/book.log 2>&1 &
-PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal --durations=10
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=10
 
 test: env needs  ## every kind of test, on a sample of each long list of cases
 	@$(BUILD) nice $(PYTEST); status=$$?; wait; exit $$status

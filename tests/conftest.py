@@ -14,7 +14,7 @@ from book.browser import NoBrowserError, start
 from nbwarden.workers import cores
 from tests import attack_table, machine, matrix, needs
 from tests.mutants import table as mutant_table
-from tests.sampling import Sample, of_commit
+from tests.sampling import Sample, of_commit, thin
 from tests.support import REPO, only_one
 
 Once = Callable[[str, Callable[[Path], None]], Path]
@@ -61,6 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker, why in SLOW.items():
         config.addinivalue_line("markers", f"{marker}: {why}")
     config.addinivalue_line("markers", "without_sandbox: needs none, though its folder does")
+    config.addinivalue_line("markers", "cases(n): how many of its cases are a sample")
     # a process that a shell starts in the background ignores interrupts
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -73,14 +74,19 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the book: its site takes longest to make, and other workers need not wait."""
-    items.sort(key=lambda item: "book" not in item.path.parts)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave a sample of the long lists; what takes longest comes first, the book's site last."""
+    left = thin(items)
+    config.hook.pytest_deselected(items=left)
     for item in items:
         if LOOKS_AT_THE_SITE.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("browser")
         if GRADES.intersection(item.path.parts) and not item.get_closest_marker("without_sandbox"):
             item.add_marker("sandbox")
+    # whole files, as each is for one worker; the site is built meanwhile
+    slow = {item.path for item in items if item.get_closest_marker("sandbox")}
+    last = {item.path for item in items if item.get_closest_marker("browser")}
+    items.sort(key=lambda item: (item.path in last, item.path not in slow))
 
 
 @pytest.hookimpl(tryfirst=True)  # before anything is made for the test

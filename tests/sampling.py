@@ -9,11 +9,17 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from collections.abc import Iterable
+from itertools import groupby
 from typing import TypeVar
+
+import pytest
 
 from tests.support import REPO
 
 T = TypeVar("T")
+
+#: How many cases of one test are tried, where its marker `cases` says nothing else.
+CASES = 40
 
 
 class Sample:
@@ -47,3 +53,16 @@ def sample(name: str, cases: Iterable[T], keep: int) -> list[T]:
 
     kept = sorted(sorted(range(len(listed)), key=rank)[:keep])
     return [listed[number] for number in kept]
+
+
+def thin(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Take out of the list what of the tests with many cases is not tried, and return it."""
+    kept = []
+    for name, cases in groupby(items, lambda item: item.nodeid.partition("[")[0]):
+        listed = list(cases)
+        marker = listed[0].get_closest_marker("cases")
+        kept += sample(name, listed, marker.args[0] if marker else CASES)
+    chosen = set(kept)
+    left = [item for item in items if item not in chosen]
+    items[:] = kept
+    return left

@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     @classmethod
     def quick(cls) -> Settings:
         """Return settings for seconds."""
-        return cls(tuple(range(6)), passes=(1, 3, 10, 30), width=128, steps=400)
+        return cls(tuple(range(4)), passes=(1, 3, 10, 30), width=128, steps=400)
 
     @classmethod
     def full(cls) -> Settings:

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     @classmethod
     def quick(cls) -> Settings:
         """Return settings for seconds."""
-        return cls((0, 1, 2, 3), steps=300, large=320)
+        return cls((0, 1, 2), steps=300, large=320)
 
     @classmethod
     def full(cls) -> Settings:

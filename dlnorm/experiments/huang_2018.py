@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     @classmethod
     def quick(cls) -> Settings:
         """Return settings for seconds."""
-        return cls((0, 1, 2), rates=(3.0, 10.0, 30.0), steps=150)
+        return cls((0, 1, 2), rates=(3.0, 10.0, 30.0, 100.0, 300.0), steps=150)
 
     @classmethod
     def full(cls) -> Settings:

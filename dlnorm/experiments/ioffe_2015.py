@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     @classmethod
     def quick(cls) -> Settings:
         """Return settings for seconds."""
-        return cls((0, 1, 2), inits=(0.1, 0.3), rates=(0.5, 2.0), steps=1800, constant_steps=400)
+        return cls((0, 1, 2), inits=(0.1, 0.3), rates=(0.5, 2.0), steps=1400, constant_steps=400)
 
     @classmethod
     def full(cls) -> Settings:

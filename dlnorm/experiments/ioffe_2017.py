@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     @classmethod
     def quick(cls) -> Settings:
         """Return settings for seconds."""
-        return cls((0, 1, 2, 3), small_steps=1000, large_steps=300)
+        return cls((0, 1, 2), small_steps=1000, large_steps=300)
 
     @classmethod
     def full(cls) -> Settings:

@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     @classmethod
     def quick(cls) -> Settings:
         """Return settings for seconds."""
-        return cls((0, 1, 2, 3), width=128, steps=300, draws=12)
+        return cls((0, 1, 2), width=128, steps=300, draws=12)
 
     @classmethod
     def full(cls) -> Settings:

@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     @classmethod
     def quick(cls) -> Settings:
         """Return settings for seconds."""
-        return cls(tuple(range(8)), sizes=(100, 500), width=128, steps=300)
+        return cls(tuple(range(6)), sizes=(100, 500), width=128, steps=300)
 
     @classmethod
     def full(cls) -> Settings:

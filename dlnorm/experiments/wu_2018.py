@@ -36,7 +36,7 @@ class Settings(SweepSettings):
     @classmethod
     def quick(cls) -> Settings:
         """Return settings for seconds."""
-        return cls((0, 1, 2), batch_sizes=(2, 8, 32), epochs=4, n_train=600)
+        return cls((0, 1, 2), batch_sizes=(2, 8, 32), epochs=3, n_train=600)
 
     @classmethod
     def full(cls) -> Settings:

@@ -121,9 +121,7 @@ class Sequential:
 def usable(x: Array, what: str, layer: Layer | None = None) -> Array:
     """Return `x` if its sum of squares is finite: nothing in it is NaN, infinite or near that."""
     flat = x.ravel()
-    with np.errstate(over="ignore", invalid="ignore"):  # what this is about
-        squares = np.vdot(flat, flat).real
-    if not math.isfinite(squares):
+    if not math.isfinite(np.vdot(flat, flat).real):  # which warns of nothing
         kind = "" if layer is None else f" ({type(layer).__name__})"
         finite = np.isfinite(flat)
         size = f"entries up to {np.abs(flat).max():.1e}" if finite.all() else "NaN or infinity"

@@ -15,19 +15,18 @@ from tests.warden.course import ASSIGNMENT
 
 
 def hand_in(folder):
-    """A class of nine; one has handed in half a file, one a late one, one more than was asked."""
-    made = Class(folder / "course", 9)
+    """A class of six; one has handed in half a file, one late and more than was asked."""
+    made = Class(folder / "course", 6)
     made.spoil("s004")
-    submitted = made.root / "submitted"
-    stamp = submitted / "s005" / ASSIGNMENT / "timestamp.txt"
-    stamp.write_text("2026-03-01 10:00:00 UTC", encoding="utf-8")
-    (submitted / "s006" / ASSIGNMENT / "notes.txt").write_text("mine", encoding="utf-8")
-    (submitted / "s007" / ASSIGNMENT / "more.py").symlink_to("/etc/passwd")
+    late = made.folder("s005")
+    late.joinpath("timestamp.txt").write_text("2026-03-01 10:00:00 UTC", encoding="utf-8")
+    late.joinpath("notes.txt").write_text("mine", encoding="utf-8")
+    late.joinpath("more.py").symlink_to("/etc/passwd")
 
 
 @pytest.fixture(scope="module")
 def handed_in(shared):
-    return Class.at(shared("class-of-nine", hand_in) / "course")
+    return Class.at(shared("class-of-all-kinds", hand_in) / "course")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def graded(handed_in, shared):
         (folder / "printed.txt").write_text(done.stdout, encoding="utf-8")
         (folder / "progress.txt").write_text(done.stderr, encoding="utf-8")
 
-    folder = shared("class-of-nine-graded", grade)
+    folder = shared("class-of-all-kinds-graded", grade)
     made = Class.at(folder / "course")
     made.printed = (folder / "printed.txt").read_text("utf-8")
     made.progress = (folder / "progress.txt").read_text("utf-8")
@@ -54,7 +53,7 @@ def plain(handed_in, shared):
         for step in ("generate_assignment", "autograde", "generate_feedback"):
             run(tool("nbgrader"), step, ASSIGNMENT, "--force", cwd=made.root)
 
-    return Class.at(shared("class-of-nine-plain", grade) / "course")
+    return Class.at(shared("class-of-all-kinds-plain", grade) / "course")
 
 
 def test_the_gradebook_is_the_one_of_plain_nbgrader_cell_by_cell(graded, plain):
@@ -93,8 +92,8 @@ def test_what_could_not_be_read_is_named(graded):
 def test_the_printed_gradebook_is_in_order_and_progress_is_elsewhere(graded):
     rows = re.findall(r"^  (s\d{3}) ", graded.printed, re.MULTILINE)
     assert rows == graded.students
-    assert "9/9" in graded.progress
-    assert "9/9" not in graded.printed
+    assert "6/6" in graded.progress
+    assert "6/6" not in graded.printed
 
 
 def test_plain_nbgrader_goes_on_from_there(graded, tmp_path):

@@ -17,6 +17,7 @@ import pytest
 
 from dlnorm.grading import PROBLEM_SETS, exercise, release
 from dlnorm.grading.student import checker
+from tests.sampling import sample
 
 SECTION = {"chapter": "A chapter", "title": "A section", "url": "https://example.org/x"}
 
@@ -368,7 +369,7 @@ def test_inputs_off_by_rounding_store_the_same(check, tmp_path, monkeypatch):
     """Another machine computes the cases with other last digits."""
     asked = ZCA.check(check)
     stored = [release.pack([ZCA.spec(check, 7)])]
-    for seed in range(3):
+    for seed in sample("nudges", range(3), 1):
         rng = np.random.Generator(np.random.PCG64(1000 + seed))
 
         def nudged(cases, asked=asked, rng=rng):
@@ -378,10 +379,10 @@ def test_inputs_off_by_rounding_store_the_same(check, tmp_path, monkeypatch):
             ZCA, checks=tuple(dataclasses.replace(c, cases=nudged) for c in [asked])
         )
         stored.append(release.pack([other.spec(check, 7)]))
-    for name, content in zip("abcd", stored, strict=True):
-        (tmp_path / f"{name}.npz").write_bytes(content)
-    for name in "bcd":
-        assert release._same_arrays(tmp_path / "a.npz", tmp_path / f"{name}.npz")
+    for number, content in enumerate(stored):
+        (tmp_path / f"{number}.npz").write_bytes(content)
+    for number in range(1, len(stored)):
+        assert release._same_arrays(tmp_path / "0.npz", tmp_path / f"{number}.npz")
 
 
 def test_a_mistake_is_compared_by_the_scale_of_what_is_right_too():

@@ -133,13 +133,11 @@ def test_a_broken_resubmission_leaves_no_older_mark_standing(graded, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def plain_course(tmp_path_factory):
-    """A course on which only plain nbgrader commands are run."""
+def plain_course(graded, tmp_path_factory):
+    """A course on which only plain nbgrader commands are run, its source notebooks fresh."""
     root = tmp_path_factory.mktemp("plain")
     shutil.copy(REPO / "nbgrader_config.py", root)
-    for name in ASSIGNMENTS:
-        (root / "solutions" / name).mkdir(parents=True)
-        shutil.copy(REPO / "solutions" / name / f"{name}.md", root / "solutions" / name)
+    shutil.copytree(REPO / "solutions", root / "solutions")
     return root
 
 
