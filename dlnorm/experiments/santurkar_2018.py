@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     @classmethod
     def full(cls) -> Settings:
         """Return settings for minutes."""
-        return cls(tuple(range(8)), rates=(EQUAL, 0.3, 1.0), budget=600, drift_steps=20)
+        return cls(tuple(range(10)), rates=(EQUAL, 0.3, 1.0), budget=600, drift_steps=20)
 
 
 def measure(settings: Settings, seed: int) -> dict[str, Array]:
