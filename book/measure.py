@@ -99,9 +99,9 @@ def measure(names: list[str], entries: dict[str, Entry], cache: Path, jobs: int)
                 left[name].remove(seed)
                 bar.update(expected[name])
                 if not left[name]:
-                    entries[name] = entry_of(name, cache, took[name])
-                    _record.write(entries)
-                    tqdm.write(f"{name}: {entries[name]['said']} ({took[name]:.0f} s)")
+                    entry = entry_of(name, cache, took[name])
+                    _record.add(name, entry)
+                    tqdm.write(f"{name}: {entry['said']} ({took[name]:.0f} s)")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

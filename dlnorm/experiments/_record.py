@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
@@ -58,6 +59,16 @@ def write(entries: dict[str, Entry], file: Path | None = None) -> None:
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     draft.write_text(text, encoding="utf-8")
     draft.replace(file)
+
+
+def add(name: str, entry: Entry) -> None:
+    """Put one entry into the record as it is now: another process may have written others."""
+    folder = os.open(path().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        write((load() if path().is_file() else {}) | {name: entry})
+    finally:
+        os.close(folder)
 
 
 def recorded(name: str) -> Result[Any]:

@@ -41,6 +41,8 @@ NAMES = (
     "hoffer_2017",
     "ulyanov_2016",
     "luo_2017",
+    "li_2020",
+    "de_2020",
     "invariances",
 )
 

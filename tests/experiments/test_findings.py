@@ -38,6 +38,7 @@ EXPECTED = {
     **dict.fromkeys(("srivastava_2014", "gal_2016", "wager_2013", "ioffe_2015"), "yes"),
     **dict.fromkeys(("bjorck_2018", "santurkar_2018", "ba_2016", "wu_2018"), "yes"),
     **dict.fromkeys(("huang_2018", "ulyanov_2016", "luo_2017", "invariances"), "yes"),
+    **dict.fromkeys(("li_2020", "de_2020"), "yes"),
     "ioffe_2017": "partly",
     "salimans_2016": "partly",
     "li_2018": None,
@@ -68,6 +69,10 @@ CONTRARY: dict[str, Callable[[Values], Values]] = {
     "hoffer_2017": changed(error=lambda a: a + np.array([5, 0, 0])),
     "ulyanov_2016": changed(error=lambda a: 0 * a + 3, change=lambda a: a[:, ::-1]),
     "luo_2017": flipped("loss", "largest", axis=1),
+    "li_2020": changed(gap=lambda a: 0 * a + 1),
+    "de_2020": changed(
+        loss=lambda a: 0 * np.nan_to_num(a, posinf=0) + 2.3, share=lambda a: 0 * a + 0.5
+    ),
     "invariances": changed(change=lambda a: 0 * a),
 }
 
@@ -184,6 +189,30 @@ def test_a_noisy_network_that_the_budget_ends_is_drawn_as_censored() -> None:
     assert f"no norm more than {limit} and " in experiments.figure(censored).svg
     drawn = [figure(r).svg.count("<pattern") for r in (result, censored)]
     assert drawn == [0, 1]  # the hatching of the one bar
+
+
+def test_decay_is_a_schedule_only_with_a_norm_and_without_epsilon() -> None:
+    result = experiments.recorded("li_2020")
+    for controls in ([1], [2], [1, 2]):  # that do as well as batch norm
+        gap = result["gap"].copy()
+        gap[:, :, controls] = gap[:, :, :1]
+        same = Result(result.name, result.settings, {**result.values, "gap": gap})
+        assert experiments.verdict(same).reproduced == "partly"
+
+
+def test_the_best_rates_of_residual_networks_lie_inside_the_grid() -> None:
+    result = experiments.recorded("de_2020")
+    assert sorted(result.settings.rates) == list(result.settings.rates)
+    trained = [loss for arm in result.median("loss") for loss in arm if np.isfinite(loss).any()]
+    assert len(trained) == 4 * 3 - 1  # all but the deepest without a norm
+    assert all(inside(loss) for loss in trained)
+
+
+def test_the_share_of_a_branch_is_what_the_formula_says() -> None:
+    result = experiments.recorded("de_2020")
+    share, start = result.mean("share")[1], result.mean("start")
+    block = np.arange(1, len(share) + 1)
+    assert np.abs(share * (start + block) - 1).max() < 0.1  # the weights are random
 
 
 # ---------------------------------------------------------------- what all have in common

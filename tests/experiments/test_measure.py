@@ -53,6 +53,26 @@ def test_what_is_recorded_is_what_was_measured(
     assert _record.load()[NAME]["values"] == again[NAME]["values"]
 
 
+def test_two_runs_at_a_time_lose_nothing_of_each_other(record: Path) -> None:
+    """Each adds what it has measured to the record as it is by then."""
+    names = experiments.NAMES[:6]
+    script = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from dlnorm.experiments import _record\n"
+        "file = Path(sys.argv[1])\n"
+        "_record.path = lambda: file\n"
+        "write = _record.write\n"
+        "_record.write = lambda entries: (time.sleep(0.1), write(entries))\n"
+        "for name in sys.argv[2:]: _record.add(name, {'said': name})\n"
+    )
+    command = [sys.executable, "-c", script, str(record)]
+    running = [subprocess.Popen([*command, *part], cwd=REPO) for part in (names[:3], names[3:])]
+    assert [process.wait() for process in running] == [0, 0]
+    assert list(_record.load()) == list(names)
+    assert list(record.parent.iterdir()) == [record]
+
+
 def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SLOW, str(tmp_path)]
     first = subprocess.Popen(command, cwd=REPO)
