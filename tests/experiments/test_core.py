@@ -7,7 +7,6 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from dlnorm.experiments import BaseSettings, Result, Verdict, _core, _run
 from dlnorm.experiments._core import _T95, above, clear, count, graded, median, pm
@@ -33,12 +32,16 @@ def test_a_median_is_infinite_unless_most_seeds_came_to_an_end() -> None:
 
 
 def test_the_quantiles_are_those_of_student() -> None:
+    from scipy import stats  # takes a second
+
     for freedom, quantile in _T95.items():
         assert abs(quantile - stats.t.ppf(0.975, freedom)) < 6e-4
     assert sorted(_T95) == list(range(1, 20))
 
 
 def test_a_difference_is_clear_as_the_t_test_says() -> None:
+    from scipy import stats  # takes a second
+
     rng = np.random.default_rng(0)
     said = []
     for n in (2, 3, 4, 8, 12, 20):

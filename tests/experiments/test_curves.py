@@ -7,7 +7,6 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from dlnorm import nn
 from dlnorm.experiments import _curves, _intervals
@@ -80,6 +79,8 @@ def test_a_training_that_breaks_off_ends_with_an_infinite_loss() -> None:
 
 
 def test_an_interval_is_that_of_the_t_test() -> None:
+    from scipy import stats  # takes a second
+
     values = np.random.default_rng(0).normal(1, 2, 10)
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     found = interval(values)
