@@ -99,7 +99,9 @@ def measure(names: list[str], entries: dict[str, Entry], cache: Path, jobs: int)
                 left[name].remove(seed)
                 bar.update(expected[name])
                 if not left[name]:
-                    entry = entry_of(name, cache, took[name])
+                    # nothing is known of seeds that were all in the cache but what is recorded
+                    seconds = took[name] or entries.get(name, {}).get("seconds", 0.0)
+                    entry = entry_of(name, cache, seconds)
                     _record.add(name, entry)
                     tqdm.write(f"{name}: {entry['said']} ({took[name]:.0f} s)")
         except BaseException:

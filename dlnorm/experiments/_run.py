@@ -129,15 +129,22 @@ def seed_of(
     folder: Path,
     wanted: dict[str, Any] | None = None,
 ) -> tuple[dict[str, Array], float]:
-    """Measure one seed, or fetch it if a run that was stopped has left it in the cache.
+    """Measure one seed, or fetch it from the cache: a stopped run left it, or all are there.
 
     Returns
     -------
     values : dict of str to ndarray
     seconds : float
-        Of the processor, when it was measured.
+        Of the processor, when it was measured; 0 if all seeds are there.
     """
     wanted = wanted or key_of(name, settings)
+    try:
+        values, stored = storage.read(folder / f"{_stem(wanted)}.npz")
+        if stored == wanted:
+            row = settings.seeds.index(seed)
+            return {key: value[row] for key, value in values.items()}, 0.0
+    except (FileNotFoundError, ValueError):
+        pass
     path = folder / f"{_stem(wanted)}-seed{seed}.npz"
     try:
         values, stored = storage.read(path)

@@ -50,7 +50,8 @@ def test_what_is_recorded_is_what_was_measured(
     assert measure.outdated("gal_2016", {NAME: entry})
     again = _record.load()
     assert measure.main([NAME, "--cache", str(cache)]) == 0  # from the cache
-    assert _record.load()[NAME]["values"] == again[NAME]["values"]
+    assert _record.load()[NAME] == again[NAME]
+    assert list(cache.glob("*-seed*")) == []
 
 
 def test_two_runs_at_a_time_lose_nothing_of_each_other(record: Path) -> None:
