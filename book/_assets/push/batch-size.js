@@ -32,7 +32,7 @@
   if (!root || !source) return;
   const data = JSON.parse(source.textContent);
 
-  const COLORS = ["#2f7fd0", "#d26a00", "#1f9460"];
+  const COLORS = ["#2f7fd0", "#d26a00", "#2f7fd0"];  // by norm, as in dlnorm.plotting
   const DASHES = ["none", "7 4", "2 4"];
   const WIDTH = 360;
   const HEIGHT = 220;
@@ -122,7 +122,7 @@
     );
     svg.setAttribute(
       "aria-label",
-      "Test error against batch size, both logarithmic, a curve a norm; marked are the errors at " +
+      "Test error against batch size, both logarithmic, a curve per arm; marked are the errors at " +
         `batch size ${here.size}.`,
     );
   }
