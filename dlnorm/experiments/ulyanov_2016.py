@@ -1,10 +1,18 @@
 """With instance norm first, a network does not see the contrast of an image at all.
 
+Exact: it follows from an equation, and is checked here on trained networks; it could not come out
+otherwise.
+
 Ulyanov, Vedaldi & Lempitsky (2016), Section 2: what a network makes of an image should not depend
 on its contrast, and instance norm removes the contrast of every image by itself, which batch
-norm, with one mean and one variance for all images, cannot. Here networks are trained on digits
-as they are and tested on the same digits with their contrast and brightness changed, image by
-image: with instance norm as their first layer the scores stay the same to rounding.
+norm, with one mean and one variance for all images, cannot. The paper's own finding is another one:
+better pictures from a network that transfers styles. It is not tested here.
+
+What is different here: networks are trained on digits as they are and tested on the same digits
+with their contrast and brightness changed, image by image. With instance norm as their first layer
+the scores stay the same to rounding. The controls have batch norm or no norm in its place and are
+otherwise the same; how much they lose is measured, and depends on the task. All are trained at one
+rate: what is exact holds at any.
 
 Values: ``error`` of the test images in percent (norm, contrast), ``change`` of the scores (norm,
 contrast), the largest, relative to the largest score; norms in the order of `NORMS`, the
@@ -20,10 +28,13 @@ import numpy as np
 
 from dlnorm import nn
 from dlnorm._validate import Array
-from dlnorm.experiments._core import BaseSettings, Result, Verdict, above, graded, mean, pm
-from dlnorm.experiments._draw import points
+from dlnorm.experiments._core import BaseSettings, Result, Verdict, graded, mean
+from dlnorm.experiments._intervals import Interval, interval
 from dlnorm.experiments._networks import streams
-from dlnorm.plotting import BLUE, GRAY, ORANGE, Shown, show, subplots
+from dlnorm.experiments._whiskers import whiskers
+from dlnorm.plotting import NORM_COLOR, Shown, show, subplots
+
+KIND = "exact"
 
 #: With eps = 0: no image of a digit is of one gray all over.
 NORMS: dict[str, Callable[[], nn.Layer] | None] = {
@@ -78,19 +89,25 @@ def measure(settings: Settings, seed: int) -> dict[str, Array]:
     return {"error": error, "change": change}
 
 
+def losses(result: Result[Settings], norm: int) -> Interval:
+    """Return by how many points of error a network is worse at its worst contrast than at 1."""
+    error = result["error"][:, norm]
+    return interval(error[:, 1:].max(axis=1) - error[:, 0])
+
+
 def verdict(result: Result[Settings]) -> Verdict:
     """Return whether instance norm, and it alone, makes the scores blind to contrast."""
-    error, change = result["error"], result["change"]
-    exact = float(change[:, INSTANCE].max())
-    worst = error[:, :, 1:].max(axis=2)
-    needed = above(worst[:, BATCH] - error[:, BATCH, 0])
+    error = result["error"]
+    exact = float(result["change"][:, INSTANCE].max())
+    at_one = ", ".join(f"{interval(error[:, n, 0]):.1f} % with {name}"
+                       for n, name in enumerate(NORMS))  # fmt: skip
     text = (
-        f"with instance norm the scores change by {exact:.0e} of the largest, and the test error "
-        f"stays at {pm(error[:, INSTANCE, 0])} %; at the worst contrast it is "
-        f"{pm(worst[:, BATCH])} % with batch norm (at contrast 1 {pm(error[:, BATCH, 0])} %) and "
-        f"{pm(worst[:, 0])} % without a norm."
+        f"with instance norm the scores change by {exact:.0e} of the largest. Test error at "
+        f"contrast 1: {at_one}. At the worst contrast it rises by {losses(result, BATCH):.1f} "
+        f"points with batch norm, {losses(result, 0):.1f} without a norm and "
+        f"{losses(result, INSTANCE):.1f} with instance norm."
     )
-    return Verdict(graded(exact < 1e-10, needed), text)
+    return Verdict(graded(exact < 1e-10, losses(result, BATCH).low > 0), text)
 
 
 def figure(result: Result[Settings]) -> Shown:
@@ -98,8 +115,9 @@ def figure(result: Result[Settings]) -> Shown:
     fig, ax = subplots()
     contrasts = np.array([1.0, *result.settings.contrasts])
     order = contrasts.argsort()
-    for n, (name, color) in enumerate(zip(NORMS, (GRAY, ORANGE, BLUE), strict=True)):
-        points(ax, contrasts[order], result["error"][:, n, order], color=color, label=name)
+    colors = [NORM_COLOR[key] for key in ("none", "batch", "instance")]
+    for n, (name, color) in enumerate(zip(NORMS, colors, strict=True)):
+        whiskers(ax, contrasts[order], result["error"][:, n, order], color=color, label=name)
     ax.set(xscale="log", xlabel="contrast of the test images", ylabel="test error, %")
     ax.set_xticks(contrasts, [f"{c:g}" for c in contrasts])
     ax.minorticks_off()
