@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     @classmethod
     def full(cls) -> Settings:
         """Return settings for minutes."""
-        return cls(tuple(range(8)), contrasts=(0.03, 0.1, 0.3, 3.0, 10.0), steps=1000)
+        return cls(tuple(range(10)), contrasts=(0.03, 0.1, 0.3, 3.0, 10.0), steps=1000)
 
 
 def measure(settings: Settings, seed: int) -> dict[str, Array]:
