@@ -71,6 +71,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     real = _run.module_of
     monkeypatch.setattr(_run, "module_of", lambda name: module if name == NAME else real(name))
     monkeypatch.setattr(_run, "NAMES", (NAME, "gal_2016"))
+    monkeypatch.delattr(real("gal_2016"), "KIND", raising=False)
     monkeypatch.setattr(_record, "path", lambda: tmp_path / "record.json")
     result = experiments.run(NAME, quick=False, cache=False)
     said = verdict(result)
@@ -203,7 +204,9 @@ def test_numbers_that_are_not_finite_survive_the_record() -> None:
     assert np.array_equal(result["x"], values["x"], equal_nan=True)
 
 
-def test_an_experiment_that_is_not_recorded_is_told() -> None:
+def test_an_experiment_that_is_not_recorded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    without = {name: entry for name, entry in _record.load().items() if name != "wager_2013"}
+    monkeypatch.setattr(_record, "load", lambda: without)
     with pytest.raises(ValueError, match="got 'smith'"):
         experiments.recorded("smith")
     with pytest.raises(experiments.RecordError, match="has no numbers of wager_2013; run `make"):
