@@ -58,10 +58,10 @@ def test_a_terminal_without_the_characters_gets_the_verdict_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    command = [sys.executable, "-m", "dlnorm.experiments", "ulyanov_2016"]
+    command = [sys.executable, "-m", "dlnorm.experiments", "luo_2017"]
     done = run(*command, "--cache", tmp_path)
-    assert "\nulyanov_2016: Reproduced: " in done.stdout
-    assert " ? " in done.stdout  # for the plus-minus sign
+    assert "\nluo_2017: Reproduced in part: " in done.stdout
+    assert "8 ? cosine" in done.stdout  # for the sign of multiplication
 
 
 def test_several_at_a_time_give_what_one_at_a_time_gives(tmp_path: Path) -> None:
