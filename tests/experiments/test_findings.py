@@ -54,7 +54,7 @@ EXPECTED = {
     "ioffe_2017": "partly",
     "salimans_2016": "partly",
     "li_2018": "partly",
-    "huang_2018": "yes",
+    "huang_2018": "partly",
     "hoffer_2017": "partly",
     "ulyanov_2016": "yes",
     "luo_2017": "partly",
@@ -90,7 +90,8 @@ CONTRARY: dict[str, Callable[[Values], Values]] = {
         uout=lambda a: a + 1,
         error=lambda a: a - [0, 0] + np.array([0, 1e-3]),  # as trained is never worse
     ),
-    "huang_2018": flipped("condition", "steps", axis=1),
+    # no norm and the better whitening change places
+    "huang_2018": changed(steps=lambda a: a[:, :, [3, 1, 2, 0]], error=lambda a: a + 1),
     # small batches do worse than large ones, and ghosts than none
     "hoffer_2017": changed(error=lambda a: a + np.array([[5], [0], [1], [0], [0]])),
     "ulyanov_2016": changed(error=lambda a: 0 * a + 3, change=lambda a: a[:, ::-1]),
@@ -117,6 +118,10 @@ FAVORABLE: dict[str, Callable[[Values], Values]] = {
     "luo_2017": changed(error=lambda a: a - 4 * np.eye(6)[4][:, None]),
     "li_2018": changed(error=lambda a: a + np.array([[0, 0], [9, 0], [0, 0]])[:, np.newaxis]),
     "wager_2013": changed(fitted=lambda a: 0 * a + 1.05),
+    "huang_2018": changed(
+        steps=lambda a: a * np.array([1, 2, 1, 1])[:, np.newaxis],
+        error=lambda a: a + np.array([0, 4, 0, 0])[:, np.newaxis],
+    ),
     "hoffer_2017": changed(error=lambda a: a - np.array([[0], [0], [1], [0], [0]])),
 }
 
@@ -236,6 +241,22 @@ def of_the_penalty(result: Result[Any]) -> None:
     assert all(off.high < -15 for off in wager_2013.of_fitted(result))
 
 
+def of_whitening(result: Result[Any]) -> None:
+    """Whitening is faster than no norm; it beats batch norm in steps with tanh, else nowhere."""
+    module = _run.module_of("huang_2018")
+    steps, error = (module.tuned(result, key)[1] for key in ("steps", "error"))
+    assert all(factor.high < 0.5 for factor in module.factors(result, steps, 3, 0))
+    relu, tanh = module.factors(result, steps, module.SOFT, module.BATCH)
+    assert tanh.high < 1 < relu.low
+    relu, tanh = module.points(error, module.SOFT, module.BATCH)
+    assert relu.low > 0
+    assert tanh.low < 0 < tanh.high < 1
+    raw, standard, white = result.mean("condition")
+    assert raw > 100 * standard > 5000 * white
+    fewest = module.fewest(result)
+    assert fewest[0] > 2 * fewest[1] >= 4 * fewest[2]
+
+
 def of_ghosts(result: Result[Any]) -> None:
     """Fewer steps make the gap and more steps close it; ghosts help where none is left."""
     module = _run.module_of("hoffer_2017")
@@ -265,6 +286,7 @@ DIRECTIONS: dict[str, Callable[[Result[Any]], None]] = {
     "bjorck_2018": of_rates,
     "wu_2018": of_small_batches,
     "ioffe_2017": of_renorm,
+    "huang_2018": of_whitening,
     "salimans_2016": of_weight_norm,
     "luo_2017": of_cosines,
     "li_2018": of_variance_shift,
@@ -272,6 +294,41 @@ DIRECTIONS: dict[str, Callable[[Result[Any]], None]] = {
     "wager_2013": of_the_penalty,
     "hoffer_2017": of_ghosts,
 }
+
+
+def test_the_best_rates_with_whitening_lie_inside_the_grid() -> None:
+    result = experiments.recorded("huang_2018")
+    for rates in (result.settings.rates, result.settings.input_rates):
+        assert sorted(rates) == list(rates)
+    for steps in result.median("input_steps"):
+        assert inside(steps)
+    for steps, error in zip(result.median("steps"), result.mean("error"), strict=True):
+        assert all(inside(arm) for arm in (*steps, *error))
+
+
+def test_whitening_as_a_layer_has_its_gradient_and_whitens_in_test_mode() -> None:
+    module = _run.module_of("huang_2018")
+    rng = np.random.default_rng(0)
+    layer = module.Whiten(3, eps=0.0, momentum=0.0)
+    layer.params["gamma"][...] = [1.0, 2.0, 0.5]
+    layer.params["beta"][...] = [0.0, -1.0, 3.0]
+    x = rng.normal(size=(20, 3)) @ rng.normal(size=(3, 3)) + 2
+    y = layer.forward(x, "train")
+    assert np.allclose(np.cov(y.T, bias=True), np.diag([1, 4, 0.25]))
+    assert np.allclose(layer.forward(x, "test"), y)  # it remembers this batch alone
+    dout = rng.normal(size=x.shape)
+    layer.forward(x, "train")
+    dx = layer.backward(dout)
+    grads = [dx, layer.grads["gamma"], layer.grads["beta"]]
+    for param in (x, layer.params["gamma"], layer.params["beta"]):
+        step = 1e-6 * rng.normal(size=param.shape)
+        values = []
+        for sign in (1, -1):
+            param += sign * step
+            values.append((layer.forward(x, "train") * dout).sum())
+            param -= sign * step
+        grad = grads.pop(0)
+        assert np.isclose(values[0] - values[1], 2 * (grad * step).sum(), rtol=1e-4)
 
 
 def test_the_best_rates_of_all_batch_sizes_lie_inside_the_grid() -> None:
