@@ -15,7 +15,8 @@ The control is that one: it starts from the same weights and meets the same batc
 Each of the two is run at every rate of a grid, and compared at its own best rate and at equal
 rates. A network is judged by the 500 test images in test mode, with all units on. The outer rates
 of the grid are given up when they are behind the inner ones early in the training, and their
-networks count as they are then.
+networks count as they are then: the best rate is the best by this rule, and a smaller one that is
+trained to the end may do as well.
 
 Values: ``error`` of the test images in percent, (training-set size, dropout, rate); ``halfway``,
 the same after half of the steps; and ``active``, the fraction of hidden units that are above 0 for
