@@ -52,7 +52,7 @@ EXPECTED = {
     "santurkar_2018": "yes",
     "ba_2016": "yes",
     "wu_2018": "partly",
-    "ioffe_2017": "partly",
+    "ioffe_2017": "yes",
     "salimans_2016": "partly",
     "li_2018": "partly",
     "huang_2018": "partly",
@@ -114,7 +114,6 @@ FAVORABLE: dict[str, Callable[[Values], Values]] = {
         error=lambda a: a - np.array([0, 0, 1, 0, 0]),
     ),
     "wu_2018": changed(error=lambda a: a - np.eye(3)[1][:, None, None] * np.eye(5)[0][:, None]),
-    "ioffe_2017": changed(error=lambda a: a + np.array([[0, 0], [0, 0], [20, 0]])),
     "salimans_2016": changed(steps=lambda a: a * np.array([1, 1, 1, 1, 1, 1, 1, 1, 0.8])[:, None]),
     "luo_2017": changed(error=lambda a: a - 4 * np.eye(6)[4][:, None]),
     "li_2018": changed(error=lambda a: a + np.array([[0, 0], [9, 0], [0, 0]])[:, np.newaxis]),
@@ -183,9 +182,18 @@ def of_small_batches(result: Result[Any]) -> None:
 
 
 def of_renorm(result: Result[Any]) -> None:
-    """At batch size 2 renorm halves the error of batch norm at least."""
-    small = result.mean("error")[0]
+    """Renorm repairs small and sorted batches, gains nothing elsewhere; the memory is not it."""
+    module = _run.module_of("ioffe_2017")
+    error, exact = (module.tuned(result, key)[1] for key in ("error", "exact"))
+    small = error.mean(axis=0)[module.SMALL]
     assert small[1] < small[0] / 2
+    gain, memory = module.gains(error), module.memory(error, exact)
+    assert gain[module.RANDOM].low < 0 < gain[module.RANDOM].high < 1
+    assert 0 < gain[module.LONGER].low < gain[module.LONGER].high < gain[module.SORTED].low
+    for k in (module.SMALL, module.SORTED):
+        assert memory[k].high < gain[k].low / 2
+    costs = module.sorting(error)
+    assert costs[0].low > costs[1].high
 
 
 def of_weight_norm(result: Result[Any]) -> None:
@@ -307,6 +315,19 @@ DIRECTIONS: dict[str, Callable[[Result[Any]], None]] = {
     "wager_2013": of_the_penalty,
     "hoffer_2017": of_ghosts,
 }
+
+
+def test_the_best_rates_of_both_norms_lie_inside_the_grid_for_all_kinds_of_batches() -> None:
+    result = experiments.recorded("ioffe_2017")
+    kinds = _run.module_of("ioffe_2017").KINDS.values()
+    rates = np.array(result.settings.rates)
+    assert sorted(rates) == list(rates)
+    for kind, errors in zip(kinds, result.mean("error"), strict=True):
+        assert kind.equal in kind.rates
+        for error in errors:
+            assert tuple(rates[np.isfinite(error)]) == kind.rates
+            # sorted batches trained for longer: renorm's best rate is the largest one
+            assert inside(error[np.isfinite(error)]) or kind.steps == 2
 
 
 def test_the_best_rates_with_whitening_lie_inside_the_grid() -> None:
