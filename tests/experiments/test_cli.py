@@ -103,6 +103,6 @@ def test_full_and_no_cache_are_handed_on(
     monkeypatch.setattr(_run, "_compute", spy)
     main(["invariances"])
     main(["invariances", "--full"])
-    assert seeds == [3, 20]
+    assert seeds == [3, 10]
     assert len(list(tmp_path.iterdir())) == 2
     capsys.readouterr()
