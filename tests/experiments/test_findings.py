@@ -69,7 +69,11 @@ CONTRARY: dict[str, Callable[[Values], Values]] = {
     "srivastava_2014": flipped("error", "active", axis=2),
     "gal_2016": changed(averaged=lambda a: 0 * a, auroc=lambda a: 0 * a + 0.5),
     "wager_2013": changed(ratio=lambda a: 0 * a + np.array([[1.2], [1.2], [1], [1]])),
-    "ioffe_2015": flipped("steps", "bias", "loss", axis=1),
+    "ioffe_2015": changed(  # norm and no norm change places, and true gradients and the others
+        steps=lambda a: a[:, ::-1],
+        bias=lambda a: a[:, :, ::-1],
+        loss=lambda a: a[:, :, ::-1],
+    ),
     "bjorck_2018": changed(  # no norm and batch norm change places, and equal rates favor one
         loss=lambda a: a[:, :, [4, 1, 2, 3, 0]],
         steps=lambda a: a[:, :, [4, 1, 2, 3, 0]],
@@ -302,7 +306,18 @@ def of_rates(result: Result[Any]) -> None:
     assert module.speed(result, batch, far, batch, top).high > 1
 
 
+def of_constants(result: Result[Any]) -> None:
+    """Constants in the gradient do harm by activation and rate; moving averages in all networks."""
+    module = _run.module_of("ioffe_2015")
+    relu, tanh, sigmoid = module.worse(result, module.CONSTANT)
+    assert relu[1].low > 5
+    assert tanh[2].low < 1 < tanh[2].high
+    assert sigmoid[3].low > 10
+    assert (result.median("loss")[:, module.MOVING, -1] > 2).all()
+
+
 DIRECTIONS: dict[str, Callable[[Result[Any]], None]] = {
+    "ioffe_2015": of_constants,
     "bjorck_2018": of_rates,
     "wu_2018": of_small_batches,
     "ioffe_2017": of_renorm,
@@ -391,6 +406,25 @@ def test_the_best_rate_of_every_norm_lies_inside_the_grid() -> None:
     assert sorted(rates) == list(rates)
     assert rates[0] == _run.module_of("bjorck_2018").EQUAL
     assert all(inside(loss) for loss in result.median("loss")[0])
+
+
+@pytest.mark.parametrize("norm", range(2))
+def test_the_best_start_and_rate_of_sigmoid_networks_lie_inside_the_grid(norm: int) -> None:
+    result = experiments.recorded("ioffe_2015")
+    steps = result.median("steps")[norm]
+    assert inside(steps.min(axis=0))
+    assert inside(steps.min(axis=1))
+    for grid in (result.settings.starts, result.settings.rates, result.settings.constant_rates):
+        assert sorted(grid) == list(grid)
+
+
+def test_moving_averages_normalize_in_train_mode_and_follow_the_batches() -> None:
+    layer = _run.module_of("ioffe_2015").MovingAverages(1, momentum=0.75)
+    x = np.array([[0.0], [8.0]])  # mean 4, variance 16
+    out = layer.forward(x, "train")
+    assert np.allclose(out, (x - 1) / np.sqrt(0.75 + 4 + layer.eps), rtol=1e-14)
+    assert np.allclose(layer.forward(x, "test"), out, rtol=1e-14)
+    assert np.allclose(layer.backward(np.ones((2, 1))), 1 / np.sqrt(4.75 + layer.eps), rtol=1e-14)
 
 
 def test_only_the_rate_of_the_output_layer_is_held() -> None:
