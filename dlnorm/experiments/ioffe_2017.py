@@ -68,7 +68,7 @@ KINDS = {
     "2, random": Kind(2, 0, shuffled, (0.003, 0.01, 0.03, 0.1), 0.03),
     "50, random": Kind(50, 1, shuffled, (0.3, 1.0, 3.0, 10.0), 0.3),
     "50, by class": Kind(50, 1, by_class, (0.03, 0.1, 0.3, 1.0), 0.3),
-    "by class, longer": Kind(50, 2, by_class, (0.03, 0.1, 0.3, 1.0), 0.3),
+    "by class, longer": Kind(50, 2, by_class, (0.03, 0.1, 0.3, 1.0, 3.0), 0.3),
 }
 SMALL, RANDOM, SORTED, LONGER = range(4)
 

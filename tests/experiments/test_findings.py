@@ -341,8 +341,7 @@ def test_the_best_rates_of_both_norms_lie_inside_the_grid_for_all_kinds_of_batch
         assert kind.equal in kind.rates
         for error in errors:
             assert tuple(rates[np.isfinite(error)]) == kind.rates
-            # sorted batches trained for longer: renorm's best rate is the largest one
-            assert inside(error[np.isfinite(error)]) or kind.steps == 2
+            assert inside(error[np.isfinite(error)])
 
 
 def test_the_best_rates_with_whitening_lie_inside_the_grid() -> None:
