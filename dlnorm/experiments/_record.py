@@ -144,8 +144,3 @@ def current(name: str, entry: Entry) -> bool:
 def versions() -> str:
     """Return with what an experiment is being measured."""
     return f"Python {platform.python_version()}, {_run.versions()}"
-
-
-def by_the_rules(name: str) -> bool:
-    """Return whether an experiment says which kind of result it has, and so has been remade."""
-    return hasattr(_run.module_of(name), "KIND")

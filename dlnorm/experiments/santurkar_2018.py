@@ -132,7 +132,7 @@ class Probe(nn.Layer):
 
 @dataclass(frozen=True)
 class Settings(BaseSettings):
-    """Which learning rates are tried, `EQUAL` first, and how long the training may take."""
+    """Which learning rates are tried, `EQUAL` among them, and how long the training may take."""
 
     rates: tuple[float, ...]
     budget: int
@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     @classmethod
     def full(cls) -> Settings:
         """Return settings for minutes."""
-        return cls(tuple(range(10)), rates=(EQUAL, 0.3, 1.0), budget=600, drift_steps=20)
+        return cls(tuple(range(10)), rates=(0.03, EQUAL, 0.3, 1.0), budget=600, drift_steps=20)
 
 
 def measure(settings: Settings, seed: int) -> dict[str, Array]:

@@ -61,17 +61,15 @@ def verdict(result: Result[Settings]) -> Verdict:
 
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A book of one page with a record of one experiment, which is made by the rules."""
+    """A book of one page with a record of one experiment."""
     module = SimpleNamespace(
-        KIND="the paper's finding",
         Settings=Settings,
         measure=lambda settings, seed: {"x": np.array(settings.factor * seed)},
         verdict=verdict,
     )
     real = _run.module_of
     monkeypatch.setattr(_run, "module_of", lambda name: module if name == NAME else real(name))
-    monkeypatch.setattr(_run, "NAMES", (NAME, "gal_2016"))
-    monkeypatch.delattr(real("gal_2016"), "KIND", raising=False)
+    monkeypatch.setattr(_run, "NAMES", (NAME,))
     monkeypatch.setattr(_record, "path", lambda: tmp_path / "record.json")
     result = experiments.run(NAME, quick=False, cache=False)
     said = verdict(result)
@@ -105,18 +103,11 @@ def test_the_courses_own_record_is_true_to_code_and_pages(
     assert main(["--check"]) == 0, capsys.readouterr().out
     out = capsys.readouterr().out
     assert [line.split()[0] for line in out.splitlines()[:-1]] == list(experiments.NAMES)
-    waiting = out.count("not yet remade by the rules")
-    left = f" The {waiting} that are not yet remade are not checked." if waiting else ""
-    assert out.splitlines()[-1] == f"Nothing is wrong.{left}"
+    assert out.endswith("\nNothing is wrong.\n")
 
 
-def test_a_record_by_the_rules_is_up_to_date_and_an_older_one_is_called_that(book: Path) -> None:
-    states, faults = check(book)
-    assert faults == []
-    assert states == [
-        "bjorck_2018      up to date",
-        "gal_2016         not yet remade by the rules, and not measured",
-    ]
+def test_a_record_of_todays_code_is_up_to_date(book: Path) -> None:
+    assert check(book) == (["bjorck_2018      up to date"], [])
 
 
 @pytest.mark.parametrize(
@@ -156,7 +147,7 @@ def test_a_record_by_the_rules_is_up_to_date_and_an_older_one_is_called_that(boo
         ),
         (
             lambda b: paged(b, PAGE.replace("bjorck_2018", "gal_2016")),
-            "page.md quotes the record of gal_2016, which is not made by the rules",
+            "no page speaks from the record of bjorck_2018",
         ),
         (lambda b: (b / "record.json").unlink(), "record.json is missing; `make experiments`"),
         (

@@ -1,7 +1,6 @@
 """Each experiment: what was found is its verdict, and other numbers would have another one.
 
-The numbers are those of the full record; of an experiment that is not yet made by the rules, those
-of its quick run. Quick runs are kept in the course's cache.
+The numbers are those of the full record. Quick runs are kept in the course's cache.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from dlnorm import experiments, nn
 from dlnorm.experiments import (
     NAMES,
     Result,
-    _record,
     _run,
     gal_2016,
     li_2018,
@@ -142,7 +140,7 @@ def test_every_experiment_is_looked_at() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_finding_comes_out_and_is_shown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     quick = experiments.run(name)
-    result = experiments.recorded(name) if _record.by_the_rules(name) else quick
+    result = experiments.recorded(name)
     assert result.values.keys() == quick.values.keys()
     assert not re.search(r"\bnan\b", str(experiments.verdict(quick)))
     verdict = experiments.verdict(result)
@@ -557,6 +555,9 @@ def test_the_best_rates_of_all_training_set_sizes_lie_inside_the_grid(dropout: i
 def test_an_experiment_says_what_it_shows_and_cites_the_paper(name: str) -> None:
     text = experiments.finding(name)
     assert text.splitlines()[0].endswith(".")
+    kind = _run.module_of(name).KIND
+    assert kind in ("exact", "the paper's finding", "a related question")
+    assert re.search(r"\b" + kind.rpartition(" ")[2], text, re.IGNORECASE)
     assert re.search(r"^[A-Z][\w&,\s]+ (et al\. )?\(20\d\d\)", text, re.MULTILINE)
     assert "Values:" in text
 
