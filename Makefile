@@ -42,8 +42,8 @@ grade: env  ## a sample class, made and graded with nbgrader, in _build/sample-c
 	  echo "The sample class, which is our own code, is graded without one."; }; \
 	  $(BIN)/dlnorm grade --class-dir $(CLASS) || [ $$? -eq 1 ]
 
-# the book is built meanwhile, and goes first; the tests that wait for it come last. Each file of
-# tests is for one worker, so that what its tests share is made once.
+# the book is built meanwhile, and goes first. Each file of tests is for one worker, so that what
+# its tests share is made once.
 BUILD  := mkdir -p _build; $(BIN)/python book/build.py >_build/book.log 2>&1 &
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=10
 

@@ -69,13 +69,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # without xdist there is no such thing
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than processors: much of what tests of grading do is to wait."""
-    return cores() + 1
+    """Two workers more than processors: much of what tests of grading do is to wait."""
+    return cores() + 2
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave a sample of the long lists; what takes longest comes first, the book's site last."""
+    """Leave a sample of the long lists, and begin with what takes longest."""
     left = thin(items)
     config.hook.pytest_deselected(items=left)
     for item in items:
@@ -83,10 +83,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("browser")
         if GRADES.intersection(item.path.parts) and not item.get_closest_marker("without_sandbox"):
             item.add_marker("sandbox")
-    # whole files, as each is for one worker; the site is built meanwhile
-    slow = {item.path for item in items if item.get_closest_marker("sandbox")}
-    last = {item.path for item in items if item.get_closest_marker("browser")}
-    items.sort(key=lambda item: (item.path in last, item.path not in slow))
+    # whole files, as each is for one worker: those that wait, then those that look at the site
+    waits = {item.path for item in items if item.get_closest_marker("sandbox")}
+    looks = {item.path for item in items if item.get_closest_marker("browser")}
+    items.sort(key=lambda item: (item.path not in waits, item.path not in looks))
 
 
 @pytest.hookimpl(tryfirst=True)  # before anything is made for the test

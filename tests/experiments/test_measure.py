@@ -17,7 +17,7 @@ from dlnorm.experiments import _record, _run
 from dlnorm.experiments._run import module_of
 from tests.support import REPO
 
-NAME = "ulyanov_2016"  # a second, even at its full settings
+NAME = "invariances"  # a second, even at its full settings
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_each_experiment_is_written_when_it_is_complete(record: Path, tmp_path: 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measure, "expected_seconds", interrupt)
-        assert measure.main(["invariances", "--jobs", "1", "--cache", str(tmp_path)]) == 130
+        assert measure.main(["ulyanov_2016", "--jobs", "1", "--cache", str(tmp_path)]) == 130
     assert _record.load() == before
 
 

@@ -109,8 +109,8 @@
         `display: inline-block; width: 0.7em; height: 0.7em; border-radius: 50%; ` +
         `background: ${COLORS[k]}; margin: 0 0.3em 0 0`;
       const end = k + 1 < here.norms.length ? "; " : ". ";
-      const item = document.createElement("span");  // a dot and its words stay on one line
-      item.style.whiteSpace = "nowrap";
+      const item = document.createElement("span");  // a dot and its words stay together
+      item.style.display = "inline-block";
       item.append(key, `${norm.name} ${percent(norm.error)} ± ${percent(norm.stderr)} %`);
       output.append(item, end);
     });
