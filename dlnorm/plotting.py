@@ -37,6 +37,8 @@ NORM_COLOR = {
     "instance": PURPLE,
     "weight": PINK,
     "mean-only": "#9a7b00",
+    "renorm": "#c94f3d",
+    "whitening": "#6f8a1f",
 }
 
 #: Stands for "the page's text color" until the SVG is written.

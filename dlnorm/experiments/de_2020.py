@@ -38,12 +38,18 @@ from dlnorm.experiments._core import BaseSettings, Result, Verdict, graded, mean
 from dlnorm.experiments._curves import Ruler
 from dlnorm.experiments._networks import Streams, streams
 from dlnorm.nn.layer import Mode
-from dlnorm.plotting import GREEN, NORM_COLOR, ORANGE, Shown, show, subplots
+from dlnorm.plotting import INK, NORM_COLOR, Shown, show, subplots
 
 KIND = "the paper's finding"
 ARMS = ("no norm", "batch norm", "SkipInit", "batch norm, equal shares")
 PLAIN, BATCH, SKIP, EQUAL = range(4)
-COLORS = (NORM_COLOR["none"], NORM_COLOR["batch"], GREEN, ORANGE)
+#: Color and kind of line of each arm; the control is batch norm as well.
+STYLES = (
+    (NORM_COLOR["none"], "o-"),
+    (NORM_COLOR["batch"], "o-"),
+    (INK, "s-"),
+    (NORM_COLOR["batch"], "^--"),
+)
 WIDTH = 64
 #: A network that has learned something: guessing has a loss of log(10) = 2.3.
 LEARNED = 0.5
@@ -170,8 +176,9 @@ def figure(result: Result[Settings]) -> Shown:
     share, depths = mean(result["share"]), np.array(result.settings.depths)
     block = np.arange(1, depths[-1] + 1)
     for arm in (PLAIN, BATCH, EQUAL):
-        left.loglog(block, share[arm], "o", color=COLORS[arm], ms=3.5, label=ARMS[arm])
-    left.loglog(block, 1 / (mean(result["start"]) + block), color=COLORS[BATCH], lw=1)
+        color, kind = STYLES[arm]
+        left.loglog(block, share[arm], kind[0], color=color, ms=3.5, label=ARMS[arm])
+    left.loglog(block, 1 / (mean(result["start"]) + block), color=STYLES[BATCH][0], lw=1)
     left.set(xlabel="block", title="share of the branch", ylim=(0.01, 1.3))
     left.set_yticks([0.02, 0.1, 0.5], ["0.02", "0.1", "0.5"])
     loss = tuned(result)
@@ -179,8 +186,9 @@ def figure(result: Result[Settings]) -> Shown:
     for arm, name in enumerate(ARMS):
         middle = median(loss)[arm]
         finite = np.isfinite(middle)
-        right.plot(depths[finite], middle[finite], "o-", color=COLORS[arm], label=name)
-        right.plot(depths[~finite], np.full((~finite).sum(), top), "x", color=COLORS[arm], ms=8)
+        color, kind = STYLES[arm]
+        right.plot(depths[finite], middle[finite], kind, color=color, label=name)
+        right.plot(depths[~finite], np.full((~finite).sum(), top), "x", color=color, ms=8)
     right.set(
         xscale="log", yscale="log", xlabel="blocks", title="loss at the best rate (×: diverged)"
     )

@@ -44,7 +44,7 @@ from dlnorm.experiments._intervals import Interval, interval, ratio
 from dlnorm.experiments._networks import Norm, loss_below, mlp, steps_until, streams
 from dlnorm.nn.initializers import Init
 from dlnorm.nn.layer import Mode
-from dlnorm.plotting import INK, NORM_COLOR, PINK, Shown, show, subplots
+from dlnorm.plotting import INK, NORM_COLOR, Shown, show, subplots
 from dlnorm.standardize import standardize
 from dlnorm.whitening import zca_whiten_backward, zca_whiten_forward
 
@@ -276,7 +276,7 @@ def inputs_figure(result: Result[Settings]) -> Shown:
     fig, axes = subplots(ncols=2, sharey=True)
     steps, limit = fewest(result), result.settings.input_budget
     shown = np.minimum(steps, limit)
-    colors = (NORM_COLOR["none"], NORM_COLOR["batch"], PINK)
+    colors = (NORM_COLOR["none"], NORM_COLOR["batch"], NORM_COLOR["whitening"])
     for ax, values in zip(axes, (mean(result["condition"]), shown), strict=True):
         ax.barh(INPUTS, values, color=colors, height=0.6)
         for i, value in enumerate(values):
@@ -299,7 +299,7 @@ def figure(result: Result[Settings]) -> Shown:
     fig, axes = subplots(ncols=3, sharey=True, height=2.8, width_ratios=(1, 1, 1))
     limit, steps = result.settings.budget, tuned(result, "steps")[1]
     error, places = tuned(result, "error")[1], np.arange(len(ARMS))
-    colors = (NORM_COLOR["none"], NORM_COLOR["batch"], PINK, PINK)
+    colors = [NORM_COLOR[n] for n in ("none", "batch", "whitening", "whitening")]
     for i, (ax, activation) in enumerate(zip(axes[:2], ACTIVATIONS, strict=True)):
         censored_bars(ax, steps[:, i], limit, colors)
         ax.set(xlabel="steps", title=activation)

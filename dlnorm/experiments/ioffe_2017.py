@@ -38,7 +38,7 @@ from dlnorm.experiments._curves import Ruler
 from dlnorm.experiments._intervals import Interval, interval
 from dlnorm.experiments._networks import mlp, streams
 from dlnorm.nn.trainer import Order, shuffled
-from dlnorm.plotting import INK, NORM_COLOR, PINK, Shown, show, subplots
+from dlnorm.plotting import INK, NORM_COLOR, Shown, show, subplots
 
 KIND = "the paper's finding"
 #: The running statistics keep this of their old value, as in the paper.
@@ -196,7 +196,7 @@ def figure(result: Result[Settings]) -> Shown:
     error = tuned(result)[1]
     for ax, kinds in ((left, [SMALL]), (right, [RANDOM, SORTED, LONGER])):
         for norm, (name, color) in enumerate(
-            (("batch norm", NORM_COLOR["batch"]), ("batch renorm", PINK))
+            (("batch norm", NORM_COLOR["batch"]), ("batch renorm", NORM_COLOR["renorm"]))
         ):
             places = np.arange(len(kinds)) + 0.36 * norm - 0.18
             bars = [interval(error[:, k, norm]) for k in kinds]
