@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -63,6 +62,8 @@ def write(entries: dict[str, Entry], file: Path | None = None) -> None:
 
 def add(name: str, entry: Entry) -> None:
     """Put one entry into the record as it is now: another process may have written others."""
+    import fcntl  # not on Windows, where the record can be read all the same
+
     folder = os.open(path().parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)

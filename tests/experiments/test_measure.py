@@ -74,6 +74,18 @@ def test_two_runs_at_a_time_lose_nothing_of_each_other(record: Path) -> None:
     assert list(record.parent.iterdir()) == [record]
 
 
+def test_the_record_can_be_read_where_files_cannot_be_locked() -> None:
+    code = (
+        "import sys; sys.modules['fcntl'] = None  # as on Windows\n"
+        "from dlnorm import experiments\n"
+        "print(len(experiments.recorded('li_2020')['gap']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPO, check=True, capture_output=True, encoding="utf-8"
+    )
+    assert done.stdout == "10\n"
+
+
 def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SLOW, str(tmp_path)]
     first = subprocess.Popen(command, cwd=REPO)
