@@ -38,7 +38,8 @@ class Outcome:
 
     `status` is "graded", "unchanged" (graded before, and the same files), "unreadable" (no valid
     notebook), "failed" (nbgrader gave up on it) or "lost" (by trouble on our side: a worker that
-    died, no disk space; it is tried again next time). `reason` says why, for the last three.
+    died, no disk space; it is tried again next time). `reason` says why, for the last three; for
+    the others it says which cells were missing, and is empty if none was.
     """
 
     assignment: str

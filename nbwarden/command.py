@@ -105,7 +105,9 @@ def _pool(arguments: argparse.Namespace) -> ClusterPool | LocalPool[Job, Result]
 
 def summary(course: Course, outcomes: list[Outcome], *, as_json: bool) -> int:
     """Print the gradebook and what could not be graded; 1 if something needs a person."""
-    troubled = [o for o in outcomes if o.reason]
+    fine = ("graded", "unchanged")
+    troubled = [o for o in outcomes if o.status not in fine]
+    remarked = [o for o in outcomes if o.reason]
     with course.gradebook as book:
         entries = gradebook.rows(book)
     if as_json:
@@ -117,8 +119,9 @@ def summary(course: Course, outcomes: list[Outcome], *, as_json: bool) -> int:
         return 1 if troubled else 0
     words = {"unreadable": "could not be read", "lost": "not graded"}
     remarks = {(o.assignment, o.student): words.get(o.status, o.status) for o in troubled}
+    remarks |= {(o.assignment, o.student): "see below" for o in remarked if o.status in fine}
     print("\n" + gradebook.table(entries, remarks))
-    for o in troubled:
+    for o in remarked:
         print(f"{o.student}, {o.assignment}: {o.reason}")
     graded = sum(o.status == "graded" for o in outcomes)
     unchanged = sum(o.status == "unchanged" for o in outcomes)

@@ -25,7 +25,7 @@ from nbgrader import utils
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Integer, List, Unicode
 
-from nbwarden.canonical import is_base64
+from nbwarden.handed_in import is_base64
 from nbwarden.intake import preprocessed, released
 from nbwarden.remembered import remembered
 

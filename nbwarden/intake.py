@@ -16,8 +16,6 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +29,9 @@ from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme
 from traitlets import Integer, List, Unicode
 from traitlets.config import Config
 
-from nbwarden import canonical
-from nbwarden.canonical import Caps, UnreadableError
+from nbwarden import canonical, renamed
+from nbwarden.handed_in import Caps, UnreadableError, read_bytes
+from nbwarden.rebuild import notebook, plain_text, rebuild, unread_notebook
 from nbwarden.remembered import remembered
 from nbwarden.sandbox import Sandbox, SandboxError
 
@@ -134,7 +133,7 @@ class Intake(NotebookExporter):
                         left_out.append(name)
                         continue
                     try:
-                        content = canonical.read_bytes(path, self.caps.file)
+                        content = read_bytes(path, self.caps.file)
                     except UnreadableError:
                         left_out.append(name)
                         continue
@@ -186,18 +185,18 @@ class Intake(NotebookExporter):
         course = converter.coursedir
         with Gradebook(course.db_url, course.course_id) as gradebook:
             submission = gradebook.find_submission(assignment_id, student_id)
-            for notebook in submission.notebooks:
-                if fnmatch.fnmatch(str(notebook.name), course.notebook_id):
-                    for grade in notebook.grades:
+            for graded in submission.notebooks:
+                if fnmatch.fnmatch(str(graded.name), course.notebook_id):
+                    for grade in graded.grades:
                         by_hand = isinstance(grade.cell, TaskCell)  # never marked by a run
                         grade.auto_score = None if by_hand else 0
                         grade.needs_manual_grade = by_hand
             gradebook.db.commit()
 
     @staticmethod
-    def _void(gradebook: Gradebook, notebook: str, assignment: str, student: str) -> None:
+    def _void(gradebook: Gradebook, name: str, assignment: str, student: str) -> None:
         """Take back what a person gave as well: what they read is not there any more."""
-        for grade in gradebook.find_submission_notebook(notebook, assignment, student).grades:
+        for grade in gradebook.find_submission_notebook(name, assignment, student).grades:
             grade.auto_score, grade.manual_score, grade.extra_credit = 0, None, None
             grade.needs_manual_grade = False
         gradebook.db.commit()
@@ -221,7 +220,7 @@ class Intake(NotebookExporter):
             )
         course = converter.coursedir
         folder = Path(course.format_path(course.source_directory, ".", told["assignment"]))
-        source = source_notebook(folder / f"{told['notebook']}.ipynb")
+        source = canonical.source_notebook(folder / f"{told['notebook']}.ipynb")
         resources["nbwarden"] = {
             "files": {
                 path.as_posix(): str((folder / path).resolve())
@@ -238,30 +237,29 @@ class Intake(NotebookExporter):
         converter: Any = self.parent
         course = converter.coursedir
         folder = Path(course.format_path(course.source_directory, ".", told["assignment"]))
-        order = list(source_notebook(folder / path.name).order)
+        source = canonical.source_notebook(folder / path.name)
+        left_out = self._left_out.get(str(path.parent), [])
         with Gradebook(told["db_url"], course.course_id) as gradebook:
             kept = gradebook.find_notebook(told["notebook"], told["assignment"])
-            known = canonical.known_cells(kept, order, self._released)
+            known = canonical.known_cells(kept, source, self._released)
             kernelspec = json.loads(kept.kernelspec or "{}")
-            unreadable = ""
-            notes: list[str] = []
             try:
                 if _linked(path.parent):
                     raise UnreadableError("the submitted folder is a link")
-                submitted = canonical.read_cells(path, self.caps)
-                cells, notes = canonical.rebuild(submitted, known)
+                expected = {*self._expected(converter)}
+                handed_in = renamed.find(
+                    path.parent, told["notebook"], expected, known, source.cells, self.caps
+                )
             except UnreadableError as error:
-                unreadable = str(error)
-                self.log.error("%s, %s: %s", told["student"], told["assignment"], unreadable)
-                cells = [cell.cell(None if cell.locked else cell.released) for cell in known]
+                self.log.error("%s, %s: %s", told["student"], told["assignment"], error)
                 self._void(gradebook, told["notebook"], told["assignment"], told["student"])
-        left_out = self._left_out.get(str(path.parent), [])
-        if left_out:
-            shown = ", ".join(f"`{canonical.plain_text(name)}`" for name in left_out[:10])
-            notes.append(f"Files that do not belong to the assignment were left out: {shown}.")
-        for note in notes:
+                notes = _note_on_files(left_out)
+                return unread_notebook(known, notes, kernelspec, str(error))
+        rebuilt = rebuild(handed_in, known, source.cells)
+        rebuilt.notes += _note_on_files([name for name in left_out if name != handed_in.name])
+        for note in rebuilt.notes:
             self.log.warning("%s, %s: %s", told["student"], told["assignment"], note)
-        return canonical.notebook(cells, notes, kernelspec, unreadable)
+        return notebook(rebuilt, kernelspec)
 
     def _released(self, source: str) -> str:
         """A source without hidden tests and mark scheme."""
@@ -281,39 +279,6 @@ def preprocessed(
     return nb, resources
 
 
-@dataclass(frozen=True)
-class SourceNotebook:
-    """What grading asks of an instructor's notebook.
-
-    `order` are the grade_ids as they come, `imports` the statements that import what tests may
-    need, `answers` the names that students' cells define in the solution.
-    """
-
-    order: tuple[str, ...] = ()
-    imports: tuple[str, ...] = ()
-    answers: tuple[str, ...] = ()
-
-
-def source_notebook(path: Path) -> SourceNotebook:
-    """An instructor's notebook, read once for all students; empty if it is not on this machine."""
-    try:
-        found = path.stat()
-        return _source_notebook(path, found.st_mtime_ns, found.st_size)
-    except (OSError, ValueError):
-        return SourceNotebook()
-
-
-@cache
-def _source_notebook(path: Path, changed: int, size: int) -> SourceNotebook:
-    cells = nbformat.read(path, as_version=4).cells
-    to_write = [c for c in cells if c.cell_type == "code" and not utils.is_locked(c)]
-    return SourceNotebook(
-        tuple(map(_grade_id, cells)),
-        tuple(canonical.imports_of(cells)),
-        tuple(sorted(canonical.names_bound(to_write))),
-    )
-
-
 def released(source: str, parent: Any) -> str:
     """A source as students got it, by the delimiters that are configured."""
     told = {name: parent.config[name] for name in ("ClearHiddenTests", "ClearMarkScheme")}
@@ -329,8 +294,11 @@ def _released(source: str, told: str) -> str:
     return str(cell.source)
 
 
-def _grade_id(cell: Any) -> str:
-    return str(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
+def _note_on_files(left_out: list[str]) -> list[str]:
+    if not left_out:
+        return []
+    names = ", ".join(f"`{plain_text(name)}`" for name in left_out[:10])
+    return [f"Files that do not belong to the assignment were left out: {names}."]
 
 
 def _is_time(content: bytes) -> bool:
