@@ -21,6 +21,10 @@ _MB = 2**20
 #: A notebook under another name is looked for in no more files than this.
 _NOTEBOOKS = 10
 
+#: nbgrader passes over a folder without any notebook, before anybody is asked. This one is put
+#: there then, and nobody is told of it.
+NO_NOTEBOOK = "nbwarden-no-notebook.ipynb"
+
 
 class UnreadableError(Exception):
     """A submitted notebook cannot be read; the text says why."""
@@ -129,7 +133,7 @@ def _others(folder: Path, expected: set[str]) -> Iterator[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             path = Path(parent, name)
-            known = path.relative_to(folder).as_posix() in expected
+            known = path.relative_to(folder).as_posix() in {*expected, NO_NOTEBOOK}
             if name.lower().endswith(".ipynb") and not known and not path.is_symlink():
                 yield path
 

@@ -30,7 +30,7 @@ from traitlets import Integer, List, Unicode
 from traitlets.config import Config
 
 from nbwarden import canonical, renamed
-from nbwarden.handed_in import Caps, UnreadableError, read_bytes
+from nbwarden.handed_in import NO_NOTEBOOK, Caps, UnreadableError, read_bytes
 from nbwarden.rebuild import notebook, plain_text, rebuild, unread_notebook
 from nbwarden.remembered import remembered
 from nbwarden.sandbox import Sandbox, SandboxError
@@ -148,9 +148,9 @@ class Intake(NotebookExporter):
                 yield
             finally:
                 course.submitted_directory = kept
-        ignored = (".ipynb_checkpoints", "__pycache__", "timestamp.txt", ".DS_Store")
+        ignored = {NO_NOTEBOOK, ".ipynb_checkpoints", "__pycache__", "timestamp.txt", ".DS_Store"}
         self._left_out[str(folder)] = [
-            name for name in left_out if not any(part in ignored for part in Path(name).parts)
+            name for name in left_out if ignored.isdisjoint(Path(name).parts)
         ]
 
     def _regular_files(self, folder: Path, left_out: list[str]) -> Iterator[Path]:

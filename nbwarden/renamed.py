@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nbwarden.canonical import Known, SourceCell
 from nbwarden.handed_in import (
+    NO_NOTEBOOK,
     Caps,
     Cell,
     UnreadableError,
@@ -119,5 +120,5 @@ def _instead(folder: Path, reason: str) -> str:
     """What lies in a folder in which the notebook is missing."""
     if not reason.endswith("is missing"):
         return ""
-    names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+    names = sorted(path.name for path in folder.iterdir() if path.name != NO_NOTEBOOK)
     return f"; what was handed in: {listed(names)}" if names else "; the folder is empty"

@@ -37,6 +37,7 @@ from traitlets.config import Config
 
 from nbwarden import canonical, folders, transfer
 from nbwarden.folders import Entry
+from nbwarden.handed_in import NO_NOTEBOOK
 from nbwarden.transfer import Rows
 from nbwarden.warm import WARM
 
@@ -120,6 +121,8 @@ def _run(package: Package, task: Task, root: Path) -> Result:
     course = open_course(config)
     submitted = Path(course.coursedir.format_path("submitted", student, assignment))
     folders.unpack(task.files, submitted)
+    if not submitted.is_symlink() and not any(submitted.glob("*.ipynb")):
+        (submitted / NO_NOTEBOOK).touch()
     for step in (course.autograde, course.generate_feedback):
         done = step(assignment, student, force=True)
         if not done["success"]:
