@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 from nbgrader import utils
 
 from nbwarden.names import defined_in
+from nbwarden.pictures import Room, taken
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class SourceCell:
     grade_id: str
     cell_type: str
     source: str
+    attachments: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def _source_notebook(path: Path, changed: int, size: int) -> SourceNotebook:
 
 def _source_cell(cell: NotebookNode) -> SourceCell:
     grade_id = str(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
-    return SourceCell(grade_id, cell.cell_type, cell.source)
+    attachments = taken(cell.get("attachments"), Room())
+    return SourceCell(grade_id, cell.cell_type, cell.source, attachments)
 
 
 def new_cell(cell_type: str, source: str) -> NotebookNode:
@@ -90,6 +93,7 @@ class Known:
     task: bool
     points: float
     names: frozenset[str] = frozenset()
+    attachments: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def cell(self, source: str | None = None) -> NotebookNode:
         """The cell with the instructor's source, or with that of a student."""
@@ -108,6 +112,8 @@ class Known:
         cell.metadata["nbgrader"] = meta
         if self.locked:
             cell.metadata.update(editable=False, deletable=False)
+        if self.attachments and self.cell_type == "markdown":
+            cell.attachments = NotebookNode(self.attachments)
         # nbgrader sees by it that nothing was written: the checksum of what was released
         blank = NotebookNode(cell, source=self.released if not self.locked else self.source)
         cell.metadata["nbgrader"]["checksum"] = utils.compute_checksum(blank)
@@ -131,7 +137,7 @@ def known_cells(
     points = {c.name: float(c.max_score) for c in notebook_in_gradebook.grade_cells}
     tasks = {c.name: float(c.max_score) for c in notebook_in_gradebook.task_cells}
     solutions = {c.name for c in notebook_in_gradebook.solution_cells}
-    solved = {cell.grade_id: cell.source for cell in source.cells}
+    by_id = {cell.grade_id: cell for cell in source.cells if cell.grade_id}
     found = [
         Known(
             grade_id=cell.name,
@@ -143,7 +149,8 @@ def known_cells(
             solution=cell.name in solutions,
             task=cell.name in tasks,
             points=points.get(cell.name, tasks.get(cell.name, 0.0)),
-            names=_names(cell, solved) if cell.name in solutions else frozenset(),
+            names=_names(cell, by_id.get(cell.name)) if cell.name in solutions else frozenset(),
+            attachments=by_id[cell.name].attachments if cell.name in by_id else {},
         )
         for cell in notebook_in_gradebook.source_cells
     ]
@@ -151,10 +158,10 @@ def known_cells(
     return sorted(found, key=lambda cell: place.get(cell.grade_id, len(place)))
 
 
-def _names(cell: Any, solved: dict[str, str]) -> frozenset[str]:
+def _names(cell: Any, solved: SourceCell | None) -> frozenset[str]:
     if cell.cell_type != "code":
         return frozenset()
-    return defined_in(cell.source or "") or defined_in(solved.get(cell.name, ""))
+    return defined_in(cell.source or "") or defined_in(solved.source if solved else "")
 
 
 def imports_of(cells: Iterable[Any]) -> list[str]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,19 +12,18 @@ from typing import Any
 from nbformat import NotebookNode
 from nbgrader import utils
 
+from nbwarden.files import UnreadableError, read_bytes
 from nbwarden.members import shown
+from nbwarden.pictures import Room, moved_out, taken
 
 _MB = 2**20
 #: A notebook under another name is looked for in no more files than this.
 _NOTEBOOKS = 10
-
+#: Pictures that are written out in a text of more characters than this are taken out of it.
+_LONG = 100_000
 #: nbgrader passes over a folder without any notebook, before anybody is asked. This one is put
 #: there then, and nobody is told of it.
 NO_NOTEBOOK = "nbwarden-no-notebook.ipynb"
-
-
-class UnreadableError(Exception):
-    """A submitted notebook cannot be read; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,8 @@ class Caps:
     files: int = 200
     cells: int = 2000
     source: int = _MB
-    picture: int = 5 * _MB
+    picture: int = 10 * _MB
+    pictures: int = 30 * _MB
 
 
 @dataclass(frozen=True)
@@ -56,33 +53,6 @@ class Cell:
     marked: bool = False
     unchanged: bool = False
     attachments: dict[str, dict[str, str]] = field(default_factory=dict)
-
-
-def read_bytes(path: Path, most: int) -> bytes:
-    """The content of a regular file: no link, no device, no more than `most` bytes.
-
-    Raises
-    ------
-    UnreadableError
-        With the reason.
-    """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise UnreadableError(f"{path.name} is missing") from None
-    except OSError as error:
-        kind = "a link" if path.is_symlink() else f"not readable ({error.strerror})"
-        raise UnreadableError(f"{path.name} is {kind}; hand in the file itself") from None
-    info = os.fstat(handle)
-    if not stat.S_ISREG(info.st_mode):
-        os.close(handle)
-        raise UnreadableError(f"{path.name} is not a file")
-    with os.fdopen(handle, "rb") as stream:
-        if info.st_size > most:
-            raise UnreadableError(
-                f"{path.name} has {info.st_size / _MB:.0f} MB; {most / _MB:.0f} MB are accepted"
-            )
-        return stream.read(most + 1)[:most]
 
 
 def read_cells(path: Path, caps: Caps) -> list[Cell]:
@@ -120,7 +90,8 @@ def read_cells(path: Path, caps: Caps) -> list[Cell]:
         raise UnreadableError(f"{path.name} is empty: it has no cells")
     if len(cells) > caps.cells:
         raise UnreadableError(f"{path.name} has {len(cells)} cells; {caps.cells} are accepted")
-    return [cell for cell in (_cell(cell, caps) for cell in cells) if cell]
+    room = Room(caps.picture, caps.pictures)
+    return [cell for cell in (_cell(cell, caps, room) for cell in cells) if cell]
 
 
 def other_notebooks(folder: Path, expected: set[str]) -> list[Path]:
@@ -144,15 +115,20 @@ def listed(names: list[str], most: int = 5) -> str:
     return ", ".join(map(shown, names[:most])) + more
 
 
-def _cell(cell: Any, caps: Caps) -> Cell | None:
+def _cell(cell: Any, caps: Caps, room: Room) -> Cell | None:
     """A cell with what of it is believed; None if it is no cell."""
     if not isinstance(cell, dict) or cell.get("cell_type") not in ("code", "markdown", "raw"):
         return None
     source = cell.get("source", "")
     if isinstance(source, list) and all(isinstance(line, str) for line in source):
         source = "".join(source)
-    if not isinstance(source, str) or len(source) > caps.source:
+    if not isinstance(source, str):
         return None
+    attachments = cell.get("attachments")
+    if len(source) > _LONG and cell["cell_type"] != "code":
+        source, attachments = moved_out(source, attachments)
+    if len(source) > caps.source:
+        source = _too_long(cell["cell_type"], len(source), caps.source)
     # lone surrogates cannot be written to any file
     source = source.encode("utf-8", "replace").decode()
     source = source.replace("\r\n", "\n").replace("\r", "\n")
@@ -165,8 +141,14 @@ def _cell(cell: Any, caps: Caps) -> Cell | None:
         grade_id=grade_id if isinstance(grade_id, str) else None,
         marked=bool(meta),
         unchanged=_fits(cell["cell_type"], source, meta),
-        attachments=_pictures(cell.get("attachments"), caps),
+        attachments=taken(attachments, room),
     )
+
+
+def _too_long(cell_type: str, size: int, most: int) -> str:
+    """What stands in place of a text that is not taken in; a person who gives marks reads it."""
+    text = f"{size / _MB:.1f} MB of text stood here; {most / _MB:.0f} MB are accepted in a cell."
+    return f"# {text}" if cell_type == "code" else text
 
 
 def _fits(cell_type: str, source: str, meta: Any) -> bool:
@@ -181,24 +163,3 @@ def _fits(cell_type: str, source: str, meta: Any) -> bool:
         return bool(utils.compute_checksum(cell) == meta.get("checksum"))
     except (AttributeError, KeyError, TypeError, ValueError):
         return False
-
-
-def _pictures(attachments: Any, caps: Caps) -> dict[str, dict[str, str]]:
-    """The pictures pasted into a text cell; nothing else may be attached."""
-    kept: dict[str, dict[str, str]] = {}
-    for name, data in attachments.items() if isinstance(attachments, dict) else ():
-        for kind, content in data.items() if isinstance(data, dict) else ():
-            if kind in ("image/png", "image/jpeg", "image/gif") and is_base64(content, caps):
-                kept.setdefault(str(name)[:200], {})[kind] = content
-    return kept
-
-
-def is_base64(content: Any, caps: Caps | None = None) -> bool:
-    """Whether a text is base64 and nothing else, and not too long."""
-    if not isinstance(content, str) or len(content) > (caps or Caps()).picture:
-        return False
-    try:
-        base64.b64decode("".join(content.split()), validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    return True

@@ -30,7 +30,8 @@ from traitlets import Integer, List, Unicode
 from traitlets.config import Config
 
 from nbwarden import canonical, renamed
-from nbwarden.handed_in import NO_NOTEBOOK, Caps, UnreadableError, read_bytes
+from nbwarden.files import UnreadableError, read_bytes
+from nbwarden.handed_in import NO_NOTEBOOK, Caps
 from nbwarden.rebuild import notebook, plain_text, rebuild, unread_notebook
 from nbwarden.remembered import remembered
 from nbwarden.sandbox import Sandbox, SandboxError

@@ -215,9 +215,9 @@ def _given(submitted: list[Cell], source: tuple[SourceCell, ...]) -> dict[int, i
     for number, cell in enumerate(submitted):
         free.setdefault((cell.cell_type, _stripped(cell.source)), []).append(number)
     given = {}
-    for place, cell in enumerate(source):
-        numbers = free.get((cell.cell_type, _stripped(cell.source)))
-        if not cell.grade_id and numbers:
+    for place, made in enumerate(source):
+        numbers = free.get((made.cell_type, _stripped(made.source)))
+        if not made.grade_id and numbers:
             given[place] = numbers.pop(0)
     return given
 

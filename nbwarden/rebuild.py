@@ -131,7 +131,7 @@ def _placed(entry: Known, submitted: list[Cell], matching: Matching) -> Notebook
         return entry.cell(entry.released)
     placed = entry.cell(entry.released if is_blank(answer, entry) else answer.source)
     if answer.attachments and entry.cell_type == "markdown":
-        placed.attachments = NotebookNode(answer.attachments)
+        placed.attachments = NotebookNode({**entry.attachments, **answer.attachments})
     return placed
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbwarden.canonical import Known, SourceCell
+from nbwarden.files import UnreadableError
 from nbwarden.handed_in import (
     NO_NOTEBOOK,
     Caps,
     Cell,
-    UnreadableError,
     listed,
     other_notebooks,
     read_cells,

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from nbwarden.canonical import Known, SourceCell
-from nbwarden.handed_in import Caps, Cell, UnreadableError
+from nbwarden.files import UnreadableError
+from nbwarden.handed_in import Caps, Cell
 from nbwarden.names import bound_in, defined_in
 from nbwarden.rebuild import rebuild
 from nbwarden.renamed import HandedIn, find
