@@ -13,11 +13,13 @@ from typing import Any, Protocol
 
 from nbgrader import utils
 from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.converters import Autograde
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from traitlets.config import Config
 
 from nbwarden import folders, transfer
+from nbwarden.files import Welcome
 from nbwarden.folders import Entry
 from nbwarden.intake import Intake
 from nbwarden.sandbox import Sandbox
@@ -193,6 +195,14 @@ class Course:
         key = f"{assignment}-{folders.checksum(source)}"
         return Package(key, assignment, self.config, source, rows, names)
 
+    def welcome(self, package: Package) -> Welcome:
+        """Which files of a submission are of use to whoever grades it."""
+        excluded = Autograde(coursedir=self.api.coursedir, parent=self.api).exclude_overwriting
+        source_files = (e.name for e in package.source if not e.name.endswith(".ipynb"))
+        return Intake(config=self.config).welcome(
+            package.notebooks, source_files, excluded.get(package.assignment, [])
+        )
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep a second run on the same class from starting; BatchError if this one is it."""
@@ -224,8 +234,6 @@ class Run:
         self.students = {name: course.submissions(name) for name in assignments}
         self.total = sum(map(len, self.students.values()))
         Sandbox(config=course.config).check()  # before anything is changed
-        caps = Intake(config=course.config).caps
-        self.largest = max(caps.notebook, caps.file)
         self._unchanged: list[Outcome] = []
         self._troubles = 0  # in a row
 
@@ -250,6 +258,7 @@ class Run:
             self.course._generate_if_changed(engine, assignment, version)
             with transfer.explained(db_url), engine.begin() as connection:
                 package = self.course.package(connection, assignment, source)
+                welcome = self.course.welcome(package)
                 done = transfer.records(connection, assignment)
                 if self.force:  # if this run is killed, the next one goes on where it was
                     transfer.forget(connection, [submission for submission, _ in done.values()])
@@ -258,7 +267,7 @@ class Run:
                 path = self.course.path("submitted", student, assignment)
                 if path.parent.is_symlink():
                     path = path.parent
-                files = folders.pack(path, self.largest)
+                files = folders.pack(path, welcome.sort(path).taken)
                 handed_in = folders.checksum(files)
                 _, record = done.get(student, ("", None))
                 if record and self._stands(record, handed_in, version, assignment, student):

@@ -12,9 +12,8 @@ import fnmatch
 import glob
 import json
 import os
-import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,15 +29,14 @@ from traitlets import Integer, List, Unicode
 from traitlets.config import Config
 
 from nbwarden import canonical, renamed
-from nbwarden.files import UnreadableError, read_bytes
+from nbwarden.files import Sorted, UnreadableError, Welcome, read_bytes
 from nbwarden.handed_in import NO_NOTEBOOK, Caps
+from nbwarden.pictures import ENDINGS
 from nbwarden.rebuild import notebook, plain_text, rebuild, unread_notebook
 from nbwarden.remembered import remembered
 from nbwarden.sandbox import Sandbox, SandboxError
 
 _MB = 2**20
-#: What nbgrader's exchange puts beside a submission, and needs again for the feedback.
-EXCHANGE = ("timestamp.txt", "submission_secret.txt")
 
 
 class Intake(NotebookExporter):
@@ -47,7 +45,8 @@ class Intake(NotebookExporter):
     extra_files = List(
         Unicode(),
         help="""Patterns of files that students may hand in beside the notebooks, such as "*.py".
-        Files with the names of the assignment's own files are expected in any case.""",
+        Pictures are welcome in any case; of files with the names of the assignment's own, those
+        that `c.Autograde.exclude_overwriting` names.""",
     ).tag(config=True)
 
     max_notebook = Integer(50, help="Megabytes that a submitted notebook may have.").tag(
@@ -58,9 +57,13 @@ class Intake(NotebookExporter):
         config=True
     )
 
+    max_files = Integer(
+        100, help="Megabytes that the files of a submission may have together."
+    ).tag(config=True)
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
-        self._left_out: dict[str, list[str]] = {}
+        self._files: dict[str, Sorted] = {}
         if isinstance(self.parent, Autograde):
             self._attach(self.parent)
 
@@ -114,61 +117,65 @@ class Intake(NotebookExporter):
         """Let the converter copy from a folder that holds only what may be taken in."""
         course = converter.coursedir
         folder = Path(converter._format_source(assignment_id, student_id))
-        wanted = {p.as_posix() for p in self._source_files(converter, assignment_id)}
         names = self._expected(converter)
-        left_out: list[str] = []
+        source_files = self._source_files(converter, assignment_id)
+        excluded = converter.exclude_overwriting.get(assignment_id, [])
+        files = Sorted(strange=["the whole folder, which is a link"])
+        if not _linked(folder):
+            files = self.welcome(names, map(str, source_files), excluded).sort(folder)
+        expected = {f"{name}.ipynb" for name in names}
         kept = course.submitted_directory
         with tempfile.TemporaryDirectory(prefix="nbw-in-") as scratch:
             course.submitted_directory = scratch
             try:
                 clean = Path(converter._format_source(assignment_id, student_id))
                 clean.mkdir(parents=True)
-                for path in self._regular_files(folder, left_out):
-                    name = path.relative_to(folder).as_posix()
-                    if name.removesuffix(".ipynb") in names:
-                        continue  # read by `from_filename`
-                    expected = name in wanted or name in EXCHANGE
-                    if not expected and not any(
-                        fnmatch.fnmatch(name, pattern) for pattern in self.extra_files
-                    ):
-                        left_out.append(name)
+                for name in files.taken:
+                    if name.lower().endswith(".ipynb"):
+                        if name not in expected:  # perhaps it is the one that counts
+                            files.strange.append(name)
                         continue
-                    try:
-                        content = read_bytes(path, self.caps.file)
-                    except UnreadableError:
-                        left_out.append(name)
-                        continue
+                    content = read_bytes(folder / name, self.caps.file)
                     if name == "timestamp.txt" and not _is_time(content):
                         self.log.warning("%s: %s is no time and was left out", student_id, name)
                         continue
                     target = clean / name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(content)
-                for name in names:  # nbgrader looks whether they are there
-                    (clean / f"{name}.ipynb").touch()
+                for name in expected:  # nbgrader looks whether they are there
+                    (clean / name).touch()
                 yield
             finally:
                 course.submitted_directory = kept
         ignored = {NO_NOTEBOOK, ".ipynb_checkpoints", "__pycache__", "timestamp.txt", ".DS_Store"}
-        self._left_out[str(folder)] = [
-            name for name in left_out if ignored.isdisjoint(Path(name).parts)
-        ]
+        files.strange = [name for name in files.strange if ignored.isdisjoint(Path(name).parts)]
+        self._files[str(folder)] = files
 
-    def _regular_files(self, folder: Path, left_out: list[str]) -> Iterator[Path]:
-        """The folder's regular files, without following any link."""
-        if _linked(folder):
-            left_out.append("the whole folder, which is a link")
-            return
-        count = 0
-        for parent, folders, files in os.walk(folder, followlinks=False):
-            folders[:] = sorted(n for n in folders if not os.path.islink(os.path.join(parent, n)))
-            for name in sorted(files):
-                path = Path(parent, name)
-                count += 1
-                if stat.S_ISREG(path.lstat().st_mode) and count <= self.caps.files:
-                    yield path
-                else:
-                    left_out.append(path.relative_to(folder).as_posix())
+    def welcome(
+        self, notebooks: Iterable[str], source_files: Iterable[str], excluded: Iterable[str]
+    ) -> Welcome:
+        """Which files of a submission are taken in.
+
+        Parameters
+        ----------
+        notebooks : iterable of str
+            The assignment's, without endings.
+        source_files : iterable of str
+            The assignment's other files, below its folder.
+        excluded : iterable of str
+            Those of them that students may change (`exclude_overwriting`).
+        """
+        excluded = {*excluded}
+        pictures = (f"*{ending}" for ending in ENDINGS)
+        return Welcome(
+            notebooks=tuple(f"{name}.ipynb" for name in notebooks),
+            overwritten=frozenset(source_files) - excluded,
+            patterns=(*self.extra_files, *map(glob.escape, excluded), *pictures),
+            notebook=self.caps.notebook,
+            each=self.caps.file,
+            all=self.max_files * _MB,
+            files=self.caps.files,
+        )
 
     @staticmethod
     def _source_files(converter: Autograde, assignment_id: str) -> list[Path]:
@@ -222,10 +229,12 @@ class Intake(NotebookExporter):
         course = converter.coursedir
         folder = Path(course.format_path(course.source_directory, ".", told["assignment"]))
         source = canonical.source_notebook(folder / f"{told['notebook']}.ipynb")
+        excluded = converter.exclude_overwriting.get(told["assignment"], [])
         resources["nbwarden"] = {
             "files": {
                 path.as_posix(): str((folder / path).resolve())
                 for path in self._source_files(converter, told["assignment"])
+                if path.as_posix() not in excluded
             },
             "imports": list(source.imports),
             "modules": bool(self.extra_files),
@@ -239,7 +248,7 @@ class Intake(NotebookExporter):
         course = converter.coursedir
         folder = Path(course.format_path(course.source_directory, ".", told["assignment"]))
         source = canonical.source_notebook(folder / path.name)
-        left_out = self._left_out.get(str(path.parent), [])
+        files = self._files.get(str(path.parent), Sorted())
         with Gradebook(told["db_url"], course.course_id) as gradebook:
             kept = gradebook.find_notebook(told["notebook"], told["assignment"])
             known = canonical.known_cells(kept, source, self._released)
@@ -254,10 +263,9 @@ class Intake(NotebookExporter):
             except UnreadableError as error:
                 self.log.error("%s, %s: %s", told["student"], told["assignment"], error)
                 self._void(gradebook, told["notebook"], told["assignment"], told["student"])
-                notes = _note_on_files(left_out)
-                return unread_notebook(known, notes, kernelspec, str(error))
+                return unread_notebook(known, _notes_on_files(files), kernelspec, str(error))
         rebuilt = rebuild(handed_in, known, source.cells)
-        rebuilt.notes += _note_on_files([name for name in left_out if name != handed_in.name])
+        rebuilt.notes += _notes_on_files(files, handed_in.name)
         for note in rebuilt.notes:
             self.log.warning("%s, %s: %s", told["student"], told["assignment"], note)
         return notebook(rebuilt, kernelspec)
@@ -295,11 +303,23 @@ def _released(source: str, told: str) -> str:
     return str(cell.source)
 
 
-def _note_on_files(left_out: list[str]) -> list[str]:
-    if not left_out:
-        return []
-    names = ", ".join(f"`{plain_text(name)}`" for name in left_out[:10])
-    return [f"Files that do not belong to the assignment were left out: {names}."]
+def _notes_on_files(files: Sorted, taken: str = "") -> list[str]:
+    strange = [name for name in files.strange if name != taken]
+    notes = []
+    if strange:
+        notes.append(
+            f"Files that do not belong to the assignment were left out: {_quoted(strange)}."
+        )
+    if files.large:
+        notes.append(
+            f"These files are too large, or too many, and were left out: {_quoted(files.large)}."
+        )
+    return notes
+
+
+def _quoted(names: list[str]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(f"`{plain_text(name)}`" for name in names[:10]) + more
 
 
 def _is_time(content: bytes) -> bool:

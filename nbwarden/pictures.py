@@ -30,8 +30,8 @@ KINDS = tuple(
     f"image/{kind}" for kind in ("svg+xml", "png", "jpeg", "webp", "gif", "avif", "bmp", "apng")
 )
 _ALSO_CALLED = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
-#: The kinds of files, by their endings.
-_ENDINGS = {
+#: The kinds of pictures that are shown, by the endings of files.
+ENDINGS = {
     **{f".{kind.removeprefix('image/')}": kind for kind in KINDS},
     **{".svg": "image/svg+xml", ".jpg": "image/jpeg"},
 }
@@ -221,7 +221,7 @@ class Pictures:
 
 def kind_of(name: str) -> str:
     """The kind of picture that a file's name promises; empty if none that is shown."""
-    return _ENDINGS.get(Path(name).suffix.lower(), "")
+    return ENDINGS.get(Path(name).suffix.lower(), "")
 
 
 def is_picture(address: str) -> bool:
