@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import fnmatch
+import glob
 import os
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -120,7 +124,16 @@ class Course:
 
     def submissions(self, assignment: str) -> list[str]:
         """The students who handed in `assignment`, sorted."""
-        return sorted(self.api.get_submitted_students(assignment))
+        coursedir = self.api.coursedir
+        directory = coursedir.submitted_directory
+        regex = coursedir.format_path(directory, "(?P<student>.*)", assignment, escape=True)
+        students = set()
+        for pattern in ("*", ".*"):  # nbgrader passes over names that begin with a dot
+            for path in glob.glob(coursedir.format_path(directory, pattern, assignment)):
+                match = re.fullmatch(regex, path, re.DOTALL)
+                if match and os.path.isdir(path) and match["student"] != ".ipynb_checkpoints":
+                    students.add(match["student"])
+        return sorted(students)
 
     def submitted_assignments(self) -> list[str]:
         """The assignments that at least one student handed in, sorted."""
@@ -234,20 +247,20 @@ class Run:
         self.students = {name: course.submissions(name) for name in assignments}
         self.total = sum(map(len, self.students.values()))
         Sandbox(config=course.config).check()  # before anything is changed
-        self._unchanged: list[Outcome] = []
+        self._settled: list[Outcome] = []  # without any work
         self._troubles = 0  # in a row
 
     def __iter__(self) -> Iterator[Outcome]:
         with self.course.alone(), self.course.opened() as engine:
             work = self.pool.run(self._jobs(engine))
             for job, result in work:
-                yield from self._say_unchanged()
+                yield from self._say_settled()
                 yield self._finish(engine, *job, result)
-            yield from self._say_unchanged()
+            yield from self._say_settled()
 
-    def _say_unchanged(self) -> Iterator[Outcome]:
-        said, self._unchanged = self._unchanged, []
-        yield from said
+    def _say_settled(self) -> Iterator[Outcome]:
+        settled, self._settled = self._settled, []
+        yield from settled
 
     def _jobs(self, engine: Engine) -> Iterator[Job]:
         """The jobs there are, made one by one as workers ask for them."""
@@ -264,6 +277,10 @@ class Run:
                     transfer.forget(connection, [submission for submission, _ in done.values()])
                     done = {}
             for student in students:
+                if not _fit_for_nbgrader(student):
+                    reason = "nbgrader cannot work with the name of the student's folder; rename it"
+                    self._settled.append(Outcome(assignment, student, "lost", reason))
+                    continue
                 path = self.course.path("submitted", student, assignment)
                 if path.parent.is_symlink():
                     path = path.parent
@@ -271,7 +288,7 @@ class Run:
                 handed_in = folders.checksum(files)
                 _, record = done.get(student, ("", None))
                 if record and self._stands(record, handed_in, version, assignment, student):
-                    self._unchanged.append(_remembered(record, assignment, student))
+                    self._settled.append(_remembered(record, assignment, student))
                     continue
                 with transfer.explained(db_url), engine.begin() as connection:
                     rows = transfer.submission_rows(connection, assignment, student)
@@ -324,6 +341,15 @@ class Run:
                 reason = "the gradebook was changed by another program meanwhile; grade it again"
                 return Outcome(assignment, student, "lost", reason, result.seconds)
         return Outcome(assignment, student, result.status, result.reason, result.seconds)
+
+
+def _fit_for_nbgrader(student: str) -> bool:
+    """Whether nbgrader finds a folder of this name, and a database and a terminal can take it.
+
+    nbgrader takes the name for a pattern, and one with brackets does not match itself.
+    """
+    odd = any(unicodedata.category(character) in ("Cc", "Cs") for character in student)
+    return not odd and fnmatch.fnmatchcase(student, student)
 
 
 def _remembered(record: Record, assignment: str, student: str) -> Outcome:

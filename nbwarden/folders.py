@@ -114,7 +114,7 @@ def put(entries: tuple[Entry, ...], target: Path) -> None:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     mark = f".{target.name}-nbw-"
-    for left in target.parent.glob(f"{_literal(mark)}*"):  # by a run that was killed
+    for left in target.parent.glob(f"{literal(mark)}*"):  # by a run that was killed
         _remove(left)
     staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=mark))
     try:
@@ -142,6 +142,6 @@ def _remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _literal(text: str) -> str:
-    """A text as a pattern that matches only itself."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in text)
+def literal(text: str) -> str:
+    """A text as a pattern that matches only itself, also where blanks at its ends are cut off."""
+    return "".join(f"[{c}]" if c in "*?[" or c.isspace() else c for c in text)

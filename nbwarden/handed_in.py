@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbformat import NotebookNode
+from nbformat import from_dict
 from nbgrader import utils
 
 from nbwarden.files import UnreadableError, read_bytes
@@ -158,8 +158,9 @@ def _fits(cell_type: str, source: str, meta: Any) -> bool:
     """
     if not isinstance(meta, dict):
         return False
-    cell = NotebookNode(cell_type=cell_type, source=source, metadata={"nbgrader": meta})
+    about = {"cell_type": cell_type, "source": source, "metadata": {"nbgrader": meta}}
     try:
+        cell = from_dict(about)
         return bool(utils.compute_checksum(cell) == meta.get("checksum"))
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return False

@@ -90,7 +90,11 @@ class Intake(NotebookExporter):
         course = converter.coursedir
         folders = glob.glob(converter._format_source(course.assignment_id, course.student_id))
         expected = self._expected(converter)
-        for folder in folders:
+        for folder in [*converter.assignments, *folders]:
+            if "\n" in folder:  # nbgrader would stop there, and grade nobody who comes behind
+                self.log.error("%r was not graded: rename it, without a line break", folder)
+                converter.assignments.pop(folder, None)
+                continue
             found = converter.assignments.setdefault(folder, [])
             for name in expected:
                 path = os.path.join(folder, f"{name}.ipynb")

@@ -124,7 +124,7 @@ def _run(package: Package, task: Task, root: Path) -> Result:
     if not submitted.is_symlink() and not any(submitted.glob("*.ipynb")):
         (submitted / NO_NOTEBOOK).touch()
     for step in (course.autograde, course.generate_feedback):
-        done = step(assignment, student, force=True)
+        done = step(assignment, folders.literal(student), force=True)  # nbgrader takes a pattern
         if not done["success"]:
             trouble = _trouble(done)
             if trouble:
