@@ -31,13 +31,11 @@ class SourceCell:
 class SourceNotebook:
     """What grading asks of an instructor's notebook.
 
-    `imports` are the statements that import what tests may need, `answers` the names that
-    students' cells define in the solution.
+    `imports` are the statements that import what tests may need.
     """
 
     cells: tuple[SourceCell, ...] = ()
     imports: tuple[str, ...] = ()
-    answers: tuple[str, ...] = ()
 
 
 def source_notebook(path: Path) -> SourceNotebook:
@@ -52,12 +50,7 @@ def source_notebook(path: Path) -> SourceNotebook:
 @cache
 def _source_notebook(path: Path, changed: int, size: int) -> SourceNotebook:
     cells = nbformat.read(path, as_version=4).cells
-    to_write = [c for c in cells if c.cell_type == "code" and not utils.is_locked(c)]
-    return SourceNotebook(
-        tuple(map(_source_cell, cells)),
-        tuple(imports_of(cells)),
-        tuple(sorted(names_bound(to_write))),
-    )
+    return SourceNotebook(tuple(map(_source_cell, cells)), tuple(imports_of(cells)))
 
 
 def _source_cell(cell: NotebookNode) -> SourceCell:
@@ -183,21 +176,3 @@ def imports_of(cells: Iterable[Any]) -> list[str]:
             if whole or (isinstance(node, ast.ImportFrom) and not utils.is_solution(cell)):
                 found[ast.unparse(node)] = None
     return list(found)
-
-
-def names_bound(cells: Iterable[Any]) -> set[str]:
-    """The names that code cells define or assign, outside of functions and classes as inside."""
-    found: set[str] = set()
-    for cell in cells:
-        try:
-            tree = ast.parse(cell.source)
-        except SyntaxError:  # a cell with magics
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                found.add(node.name)
-            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                found.add(node.id)
-            elif isinstance(node, ast.alias):
-                found.add((node.asname or node.name).split(".")[0])
-    return found

@@ -233,16 +233,12 @@ class Intake(NotebookExporter):
         course = converter.coursedir
         folder = Path(course.format_path(course.source_directory, ".", told["assignment"]))
         source = canonical.source_notebook(folder / f"{told['notebook']}.ipynb")
-        excluded = converter.exclude_overwriting.get(told["assignment"], [])
         resources["nbwarden"] = {
             "files": {
                 path.as_posix(): str((folder / path).resolve())
                 for path in self._source_files(converter, told["assignment"])
-                if path.as_posix() not in excluded
             },
             "imports": list(source.imports),
-            "modules": bool(self.extra_files),
-            "answers": list(source.answers),
         }
         return super().from_filename(filename, resources=resources, **kwargs)
 

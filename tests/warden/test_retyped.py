@@ -17,9 +17,9 @@ from nbgrader.utils import compute_checksum
 
 from nbwarden import command
 from nbwarden.feedback import markdown_to_html
-from tests.warden.course import RIGHT, Graded, SmallCourse, cell_of, own, source_cells
+from tests.warden.course import RIGHT, Graded, SmallCourse, cell_of, graded_cell, own, source_cells
 
-FULL = {"test-double": 2, "test-shift": 2, "test-unshift": 2, "essay": None}
+FULL = {"test-double": 2, "test-shift": 2, "test-unshift": 2, "essay": None, "test-layers": 0}
 
 
 def lose(notebook, *grade_ids):
@@ -66,6 +66,7 @@ PNG = base64.b64encode(b"\x89PNG").decode()
 PHOTO = base64.b64encode(b"\xff\xd8\xff" * 1_400_000).decode()
 DRAWING = base64.b64encode(b"a drawing").decode()
 ODD_NAMES = ("a[x", " ann ", "a*b?", "..a", "Zo\u00eb O'Neil & <i>", "~bob", "{student_id}")
+LAYERS = {"oli": "def relu(x):\n    return max(x, 0)", "pat": "def relu(x):\n    return x"}
 UNFIT_NAMES = ("[x]", "new\nline", "esc\x1b[2J")
 
 
@@ -126,13 +127,16 @@ class Class:
 def graded(tmp_path_factory):
     cells = source_cells()
     cells.insert(1, locked_text("![d](attachment:d.png) ![f](img/f.png)"))
+    cells.append(graded_cell("test-layers", "import layers\nassert layers.relu(-1) == 0", 1))
     cells[1].attachments = {"d.png": {"image/png": DRAWING}}
     course = SmallCourse(tmp_path_factory.mktemp("retyped"), cells)
+    (course.root / "source" / "ps1" / "layers.py").write_text("relu = None", encoding="utf-8")
     (course.root / "source" / "ps1" / "img").mkdir()
     (course.root / "source" / "ps1" / "img" / "f.png").write_bytes(b"a figure")
     (course.root / "nbgrader_config.py").write_text(
         "import nbwarden\nc = get_config()\nnbwarden.enable(c)\n"
-        "c.CourseDirectory.course_id = 'small'\n",
+        "c.CourseDirectory.course_id = 'small'\n"
+        "c.Autograde.exclude_overwriting = {'ps1': ['layers.py']}\n",
         encoding="utf-8",
     )
     for student, edit in EDITS.items():
@@ -144,6 +148,9 @@ def graded(tmp_path_factory):
         course.submit(RIGHT, student=student)
     for student, edit in PICTURES.items():
         course.submit(RIGHT, edit, student=student)
+    for student, code in LAYERS.items():
+        path = course.submit(RIGHT, student=student) / "layers.py"
+        path.write_text(code, encoding="utf-8")
     (course.folder("mia") / "my photo.png").write_bytes(b"my photo")
     for number in range(80):
         with (course.submit(RIGHT, student="ned") / f"{number}.bin").open("wb") as stream:
@@ -174,7 +181,7 @@ def test_what_is_missing_is_missing(graded):
 def test_the_summary_says_where_cells_were_missing(graded):
     assert graded.line("ann") == ""
     assert "answered in a cell of the student's own: double, shift, essay" in graded.line("bob")
-    assert "5 cells without nbgrader's metadata" in graded.line("bob")
+    assert "6 cells without nbgrader's metadata" in graded.line("bob")
     assert graded.line("cat") == "answered in a cell of the student's own: double, shift"
     assert graded.line("eve") == "answered in a cell of the student's own: essay"
     assert graded.line("hal") == "missing: double"
@@ -263,3 +270,9 @@ def test_large_files_are_neither_read_nor_missed(graded):
     assert "These files are too large, or too many, and were left out" in graded["ned"].text
     taken = {path.name for path in (graded.course.root / "autograded/ned/ps1").iterdir()}
     assert taken == {"ps1.ipynb", "helper.py", "img", "figure0.png", "figure1.png"}
+
+
+def test_files_that_students_may_change_are_theirs(graded):
+    assert graded["oli"].scores == {**FULL, "test-layers": 1}
+    assert graded["pat"].scores == FULL
+    assert "left out" not in graded["oli"].text
