@@ -7,6 +7,7 @@ import fnmatch
 import glob
 import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -152,7 +153,24 @@ class Course:
         """Run `nbgrader generate_assignment`; RuntimeError with nbgrader's reason if it fails."""
         result = self.api.generate_assignment(assignment)
         if not result["success"]:
-            raise RuntimeError(f"{assignment} could not be generated: {said(result)}")
+            reason = said(result)
+            if "Cannot add or remove cells" in reason:
+                reason = self._on_other_cells(assignment)
+            raise RuntimeError(f"{assignment} could not be generated: {reason}")
+
+    def _on_other_cells(self, assignment: str) -> str:
+        """What to do where nbgrader refuses other cells than those that were graded."""
+        sqlite = self.db_url.startswith("sqlite")
+        database = f" {shlex.quote(f'--db={self.db_url}')}" if sqlite else ""
+        return (
+            "cells that nbgrader knows were added, removed or renamed, and the gradebook has "
+            "submissions with the cells as they were. Either make the cells again what they were, "
+            "or remove the assignment from the gradebook and run the same command again:\n"
+            f"    nbgrader db assignment remove {shlex.quote(assignment)} --force{database}\n"
+            "Then every submission is graded anew. What is lost: marks and comments given by hand "
+            "(`nbgrader export` writes the marks into a file), and the due date. Who handed in "
+            "before gets no points for a new cell."
+        )
 
     def _source(self, assignment: str) -> Path:
         directory = self.api.coursedir.source_directory

@@ -7,16 +7,21 @@ import io
 import json
 import os
 import re
+import shlex
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 
+import nbformat
 import pytest
 from nbconvert import HTMLExporter
 from nbformat.v4 import new_markdown_cell
+from nbgrader.api import Gradebook
 from nbgrader.utils import compute_checksum
 
 from nbwarden import command
+from nbwarden.batch import Course
 from nbwarden.feedback import markdown_to_html
+from tests.support import run, tool
 from tests.warden.course import RIGHT, Graded, SmallCourse, cell_of, graded_cell, own, source_cells
 
 FULL = {"test-double": 2, "test-shift": 2, "test-unshift": 2, "essay": None, "test-layers": 0}
@@ -99,6 +104,14 @@ def locked_text(source):
     return new_markdown_cell(source, metadata={"nbgrader": {**meta, "schema_version": 3}})
 
 
+def configure(course, more=""):
+    (course.root / "nbgrader_config.py").write_text(
+        "import nbwarden\nc = get_config()\nnbwarden.enable(c)\n"
+        f"c.CourseDirectory.course_id = 'small'\n{more}",
+        encoding="utf-8",
+    )
+
+
 def rename(course, student, name, *, blank=False):
     """Hand in right answers under another name, perhaps beside the notebook as it was released."""
     folder = course.submit(RIGHT, student=student)
@@ -133,12 +146,7 @@ def graded(tmp_path_factory):
     (course.root / "source" / "ps1" / "layers.py").write_text("relu = None", encoding="utf-8")
     (course.root / "source" / "ps1" / "img").mkdir()
     (course.root / "source" / "ps1" / "img" / "f.png").write_bytes(b"a figure")
-    (course.root / "nbgrader_config.py").write_text(
-        "import nbwarden\nc = get_config()\nnbwarden.enable(c)\n"
-        "c.CourseDirectory.course_id = 'small'\n"
-        "c.Autograde.exclude_overwriting = {'ps1': ['layers.py']}\n",
-        encoding="utf-8",
-    )
+    configure(course, "c.Autograde.exclude_overwriting = {'ps1': ['layers.py']}\n")
     for student, edit in EDITS.items():
         course.submit(RIGHT, edit, student=student)
     rename(course, "fay", "ps1 (1).ipynb")
@@ -276,3 +284,31 @@ def test_files_that_students_may_change_are_theirs(graded):
     assert graded["oli"].scores == {**FULL, "test-layers": 1}
     assert graded["pat"].scores == FULL
     assert "left out" not in graded["oli"].text
+
+
+@pytest.mark.without_sandbox
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # nbgrader's at a new submission
+def test_a_cell_added_after_submissions_comes_with_a_way_forward(tmp_path):
+    course = SmallCourse(tmp_path)
+    configure(course)
+    url = f"sqlite:///{tmp_path}/gradebook.db"
+    with Gradebook(url) as book:
+        book.add_student("ann")
+        book.add_submission("ps1", "ann")
+    source = tmp_path / "source" / "ps1" / "ps1.ipynb"
+    notebook = nbformat.read(source, as_version=4)
+    notebook.cells.append(graded_cell("new", "assert True"))
+    nbformat.write(notebook, source)
+    config = command.load(tmp_path)
+    config.CourseDirectory.root = str(tmp_path)
+    with pytest.raises(RuntimeError) as refused:
+        Course(config).generate("ps1")
+    message = str(refused.value)
+    assert "marks and comments given by hand" in message
+    assert "Who handed in before gets no points for a new cell" in message
+    (line,) = re.findall(r"^    nbgrader (.*)$", message, re.MULTILINE)
+    assert f"--db={url}" in line
+    run(tool("nbgrader"), *shlex.split(line), cwd=tmp_path)
+    Course(config).generate("ps1")
+    with Gradebook(url) as book:
+        assert "new" in [cell.name for cell in book.find_notebook("ps1", "ps1").grade_cells]
