@@ -105,7 +105,7 @@ def _others(folder: Path, expected: set[str]) -> Iterator[Path]:
         for name in files:
             path = Path(parent, name)
             known = path.relative_to(folder).as_posix() in {*expected, NO_NOTEBOOK}
-            if name.lower().endswith(".ipynb") and not known and not path.is_symlink():
+            if name.lower().endswith(".ipynb") and not known:
                 yield path
 
 

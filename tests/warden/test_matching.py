@@ -133,7 +133,7 @@ def test_an_answer_that_moves_takes_along_what_it_needs():
         Cell("code", "FACTOR = m.sqrt(4)"),
         Cell("code", "other = 3"),
         Cell("code", "def double(x):\n    return FACTOR * x"),
-        Cell("code", "print(double(other))"),
+        Cell("code", "FACTOR = double(other)"),
     ]
     made = everything(rebuilt([*cells.values(), *typed]))
     before = made[: made.index("assert double(2) == 4")]
@@ -226,6 +226,25 @@ def test_a_written_answer_below_the_cell_that_stayed_blank():
     made = rebuilt(order)
     assert sources(made)["essay"] == "One.\n\nTwo."
     assert "What you wrote below it was taken as the answer." in made.notes[0]
+
+
+def test_a_text_above_the_cell_that_stayed_blank_is_no_answer():
+    cells = notebook()
+    cells["essay"] = replace(cells["essay"], source="Your answer.")
+    order = list(cells.values())
+    order.insert(order.index(cells["essay"]), Cell("markdown", "To do!"))
+    made = rebuilt(order)
+    assert sources(made)["essay"] == "Your answer."
+    assert everything(made) == [cell.source for cell in order]
+
+
+def test_written_answers_one_after_the_other_get_a_cell_each():
+    headings = ("## On paper", "## A proof")
+    source = tuple(cell for cell in SOURCE if cell.source not in headings)
+    cells = [lost(cell) for cell in notebook().values() if cell.source not in headings]
+    made = rebuild(HandedIn("ps1.ipynb", cells), KNOWN, source)
+    assert sources(made)["essay"] == "Because of this."
+    assert sources(made)["proof"] == "Therefore."
 
 
 def test_a_written_answer_that_goes_on_in_a_second_cell_keeps_it():

@@ -8,11 +8,12 @@ import re
 import unicodedata
 
 import pytest
+from nbconvert.filters.markdown_mistune import MarkdownWithMath
 
 from nbwarden.canonical import Known
 from nbwarden.feedback import markdown_to_html
-from nbwarden.handed_in import Caps, read_cells
-from nbwarden.pictures import Page, Room, taken
+from nbwarden.handed_in import Caps, Cell, read_cells
+from nbwarden.pictures import Page, Pictures, Renderer, Room, taken
 from nbwarden.rebuild import rebuild
 from nbwarden.renamed import HandedIn
 
@@ -148,6 +149,10 @@ REPEATED = {
     "an attachment": ("![p](attachment:p.png)\n" * 300, {"p.png": {"image/png": "A" * 100_000}}),
     "a reference": ("![p][1]\n" * 300 + f"\n[1]: data:image/png;base64,{'A' * 100_000}", {}),
     "a link": ("[p][1] ![]()\n" * 300 + f"\n[1]: https://example.org/{'A' * 100_000}", {}),
+    "a picture's title": (
+        "![p][1]\n" * 300 + f"\n[1]: attachment:p.png '{'A' * 100_000}'",
+        {"p.png": {"image/png": PNG}},
+    ),
     "a title": ("[p][1] ![]()\n" * 300 + f"\n[1]: https://a.org '{'A' * 100_000}'", {}),
 }
 
@@ -156,6 +161,12 @@ REPEATED = {
 def test_what_is_referred_to_again_and_again_does_not_blow_the_page_up(kind):
     source, attachments = REPEATED[kind]
     assert len(html(source, attachments)) < 3 * 2**20
+
+
+def test_a_picture_written_out_once_is_not_written_each_time_before_it_is_cleaned():
+    source, _ = REPEATED["a reference"]
+    renderer = Renderer(Pictures({}, None, Page()))
+    assert len(MarkdownWithMath(renderer=renderer).render(source)) < 2**20
 
 
 def test_a_page_has_an_end():
@@ -223,3 +234,18 @@ def test_a_locked_cell_keeps_the_instructors_pictures():
     )
     made = rebuild(HandedIn("ps1.ipynb", []), [entry])
     assert made.cells[0].attachments == given
+
+
+def test_an_answer_keeps_the_pictures_of_both():
+    kind = {
+        "cell_type": "markdown",
+        "locked": False,
+        "grade": True,
+        "solution": True,
+        "task": False,
+    }
+    given, pasted = {"d.png": {"image/png": PNG}}, {"e.png": {"image/png": PNG}}
+    entry = Known("essay", source="", released="", points=0, attachments=given, **kind)
+    answer = Cell("markdown", "See both.", "essay", True, attachments=pasted)
+    made = rebuild(HandedIn("ps1.ipynb", [answer]), [entry])
+    assert made.cells[0].attachments == given | pasted
