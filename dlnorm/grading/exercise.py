@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from unittest import mock
 
@@ -40,7 +41,7 @@ class Misconception:
         """The function's name, which reports count by."""
         return self.function.__name__
 
-    @property
+    @cached_property
     def hint(self) -> str:
         """What was likely done, why it is wrong; never the answer."""
         return " ".join((inspect.getdoc(self.function) or "").split())
@@ -82,7 +83,7 @@ class Check:
         """The program, line by line."""
         return [line.strip() for line in self.program.strip().splitlines()]
 
-    @property
+    @cached_property
     def functions(self) -> list[str]:
         """The student's functions that the program calls, in order of their first call."""
         called: dict[str, None] = {}
@@ -134,7 +135,7 @@ class ProblemSet:
         return {
             **what,
             "name": check.name,
-            "functions": functions,
+            "functions": list(functions),
             "says": check.says,
             "section": section(check.section, published() if with_mistakes else ""),
             "cases": cases,
