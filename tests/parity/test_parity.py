@@ -1,0 +1,174 @@
+"""Usual test cells score with nbwarden as with plain nbgrader, and students see the same."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from nbformat import NotebookNode
+
+from tests.parity import course
+from tests.parity.course import STUDENTS
+from tests.parity.patterns import NOTEBOOKS, PATTERNS, Pattern
+
+EACH_PATTERN = pytest.mark.parametrize(
+    "pattern",
+    [
+        pytest.param(
+            pattern,
+            id=pattern.name,
+            marks=pytest.mark.skipif(
+                pattern.is_missing, reason=f"{pattern.needs or 'nothing'} is not installed"
+            ),
+        )
+        for pattern in PATTERNS
+    ],
+)
+ALL = pytest.mark.cases(len(PATTERNS))
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What became of both submissions: by student."""
+
+    scores: dict[str, course.Scores]
+    cells: dict[str, dict[str, NotebookNode]]
+    pages: dict[str, str]
+
+    @classmethod
+    def at(cls, root: Path) -> Graded:
+        """What lies in a course's folder."""
+        return cls(
+            scores={student: course.scores(root, student) for student in STUDENTS},
+            cells={student: course.cells(root, student) for student in STUDENTS},
+            pages={student: course.page(root, student) for student in STUDENTS},
+        )
+
+
+@pytest.fixture(scope="module")
+def handed_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The course with both submissions, not graded."""
+    root = tmp_path_factory.mktemp("parity") / "course"
+    course.build(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def plain(handed_in: Path) -> Graded:
+    """Graded by nbgrader as it comes."""
+    return _graded(handed_in, protected=False)
+
+
+def _graded(handed_in: Path, protected: bool) -> Graded:
+    root = handed_in.with_name("ours" if protected else "plain")
+    shutil.copytree(handed_in, root)
+    course.grade(root, protected)
+    return Graded.at(root)
+
+
+# -------- the table itself
+
+
+@pytest.mark.without_sandbox
+def test_there_are_many_patterns_and_no_two_of_a_name():
+    names = [pattern.name for pattern in PATTERNS]
+    assert len(set(names)) == len(names) >= 102
+
+
+@pytest.mark.without_sandbox
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_no_pattern_binds_what_a_wrong_answer_lacks(notebook: str):
+    patterns = [p for p in course.patterns_of(notebook) if not p.is_markdown]
+    code = {p.name: (p.answer, p.wrong_answer, *p.tests) for p in patterns}
+    bound = {name: set().union(*map(_bound, sources)) for name, sources in code.items()}
+    for pattern in patterns:
+        tests = set().union(*map(_bound, pattern.tests))
+        lacks = _bound(pattern.answer) - _bound(pattern.wrong_answer) - tests
+        for other in bound.keys() - {pattern.name}:
+            assert not lacks & bound[other], f"{other} binds what {pattern.name} lacks"
+
+
+def _bound(source: str) -> set[str]:
+    """The names that a cell binds at its top level, but for modules and what is read from them."""
+    if source.startswith("%%"):
+        return set()
+    tree = ast.parse(TransformerManager().transform_cell(source))
+    bound = {n.id for n in _top_level(tree) if isinstance(getattr(n, "ctx", None), ast.Store)}
+    defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return bound | {node.name for node in tree.body if isinstance(node, defined)}
+
+
+def _top_level(node: ast.AST) -> list[ast.Name]:
+    own_scope = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+    comprehensions = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+    found = [node] if isinstance(node, ast.Name) else []
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, (*own_scope, *comprehensions)):
+            found += _top_level(child)
+    return found
+
+
+@pytest.mark.without_sandbox
+@ALL
+@EACH_PATTERN
+def test_plain_nbgrader_gives_what_the_pattern_says(pattern: Pattern, plain: Graded):
+    for student, expected in (("right", pattern.right), ("wrong", pattern.wrong)):
+        given = plain.scores[student]
+        assert [given[grade_id] for grade_id in pattern.test_ids] == [
+            (score, None, False) for score in expected
+        ], _outputs_of(pattern, plain.cells[student])
+        if pattern.manual is not None:
+            assert given[pattern.name] == (None, None, True)
+
+
+@pytest.mark.without_sandbox
+def test_automatic_tests_are_written_out_when_released(handed_in: Path):
+    path = handed_in / "release" / course.ASSIGNMENT / "points.ipynb"
+    sources = {
+        cell.metadata.nbgrader.grade_id: cell.source
+        for cell in nbformat.read(path, as_version=4).cells
+        if "nbgrader" in cell.metadata
+    }
+    assert 'assert str(area(3)) == """6"""' in sources["autotest-1"]
+    assert "sha1(" in sources["hashed_autotest-1"]
+    assert not any("AUTOTEST" in source for source in sources.values())
+
+
+def _outputs_of(pattern: Pattern, cells: dict[str, NotebookNode]) -> str:
+    ids = (pattern.name, *pattern.test_ids)
+    return "\n".join(f"{i}: {_shown(cells[i], pattern.varies)}" for i in ids)
+
+
+# -------- outputs
+
+
+def _shown(cell: NotebookNode, varies: bool = False) -> list[tuple[str, ...]]:
+    """What a cell puts out, as far as it does not depend on the place and the run."""
+    shown: list[tuple[str, ...]] = []
+    for output in cell.get("outputs", ()):
+        if output.output_type == "stream":
+            if shown and shown[-1][0] == output.name:  # one text may arrive in several pieces
+                shown[-1] = (output.name, shown[-1][1] + output.text)
+            else:
+                shown.append((output.name, output.text))
+        elif output.output_type == "error":
+            shown.append(("error", output.ename, output.evalue))
+        else:
+            pictures = [kind for kind in output.data if kind.startswith("image/png")]
+            text = output.data.get("text/html") or output.data.get("text/plain", "")
+            shown.append((output.output_type, text, *pictures))
+    if varies:
+        return [(kind,) for kind, *_ in shown]
+    return [tuple(map(_normal, parts)) for parts in shown]
+
+
+def _normal(text: str) -> str:
+    """A text without addresses in memory and the numbers of processes."""
+    text = re.sub(r"0x[0-9a-f]+", "0x…", text)
+    return re.sub(r"(?:/tmp)?/ipykernel_\d+/\d+\.py", "cell.py", text)
