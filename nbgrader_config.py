@@ -24,7 +24,7 @@ c.CourseDirectory.source_directory = "solutions"
 c.CourseDirectory.release_directory = "assignments"
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "*.md", ".*"]
 
-# Students' code runs in a sandbox, tests run outside it, and neither can stop a batch. Where no
+# Students' code runs in a sandbox, and what its checks say of it is judged outside. Where no
 # sandbox can be made grading refuses; NBWARDEN_NO_SANDBOX=1 grades what you have read yourself.
 nbwarden.enable(c)
 c.Sandbox.hidden_packages = ["dlnorm"]

@@ -25,6 +25,7 @@ from nbgrader import utils
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Integer, List, Unicode
 
+from nbwarden.ask import is_trusted
 from nbwarden.canonical import is_base64
 from nbwarden.intake import preprocessed, released
 from nbwarden.remembered import remembered
@@ -155,33 +156,53 @@ class HideTests(NbGraderPreprocessor):  # type: ignore[misc]
     # the HTML exporter sets it for every preprocessor it runs
     display_data_priority = List(Unicode()).tag(config=True)
 
-    def preprocess_cell(
-        self, cell: NotebookNode, resources: Any, cell_index: int
-    ) -> tuple[NotebookNode, Any]:
-        """Leave of a test cell what students got, and of its errors what happened."""
-        if utils.is_locked(cell) or utils.is_task(cell):
-            shown = released(cell.source, self)
-            if cell.cell_type == "code":
-                visible = {line.strip() for line in shown.splitlines()}
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        """Leave of locked cells what students got, and of test cells' errors what happened."""
+        shown = [
+            released(cell.source, self)
+            if utils.is_locked(cell) or utils.is_task(cell)
+            else cell.source
+            for cell in nb.cells
+        ]
+        known = {line.strip() for source in shown for line in source.splitlines()}
+        for cell, source in zip(nb.cells, shown, strict=True):
+            if cell.cell_type == "code" and utils.is_locked(cell) and not is_trusted(cell.source):
+                if source != cell.source:
+                    cell.outputs = _without_text(cell.outputs)
                 for output in cell.outputs:
                     if output.output_type == "error":
-                        output.traceback = _without_source(output.traceback, visible)
-            cell.source = shown
-        return cell, resources
+                        output.traceback = _without_source(output.traceback, known)
+            cell.source = source
+        return nb, resources
 
 
-def _without_source(traceback: list[str], visible: set[str]) -> list[str]:
-    """A traceback with the failing line, if students know it, and the student's own lines."""
+#: What stands in the place of what a test with a hidden part has printed or drawn.
+NOT_SHOWN = "What this test printed is not shown, since a part of it is hidden.\n"
+
+
+def _without_text(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """A hidden test's outputs without what it printed, warned of or drew."""
+    kept = [o for o in outputs if o.output_type in ("error", "execute_result")]
+    if len(kept) < len(outputs):
+        kept.insert(0, NotebookNode(output_type="stream", name="stdout", text=NOT_SHOWN))
+    return kept
+
+
+def _without_source(traceback: list[str], known: set[str]) -> list[str]:
+    """A traceback without lines that students do not know, and without the grader's files."""
     kept = []
     for part in traceback:
         text = _ANSI.sub("", part)
         if text.startswith(("Cell In", "Input In")):
-            failed = re.search(r"^-+>\s*\d+\s?(.*)$", text, re.MULTILINE)
-            line = failed[1].strip() if failed else ""
-            kept.append(f"----> {line}" if line in visible else "In a test that is not shown:")
-        elif text.startswith("File ") and not text.startswith("File <submission"):
-            continue  # the grader's files, with lines of their source
-        else:
+            lines = re.findall(r"^(-+>)?\s*\d+ ?(.*)$", text, re.MULTILINE)
+            failed = next((line.strip() for arrow, line in lines if arrow), "")
+            if all(line.strip() in known for _, line in lines if line.strip()):
+                kept.append(part)
+            else:
+                kept.append(
+                    f"----> {failed}" if failed in known else "In a test that is not shown:"
+                )
+        elif not text.startswith("File "):
             kept.append(part)
     return kept
 

@@ -34,8 +34,10 @@ from nbwarden.client import PromptClient
 
 #: Set to 1, it switches the sandbox off, as `c.Sandbox.enabled = False` does.
 NO_SANDBOX = "NBWARDEN_NO_SANDBOX"
-#: The parts of this package that travel into the sandbox.
-_TRAVELS = ("boot.py", "codec.py", "servant.py")
+#: The part of this package that travels into the sandbox.
+INSIDE = Path(__file__).with_name("inside")
+#: What is started there.
+BOOT = "lib/nbwarden/inside/boot.py"
 _MB = 2**20
 _KERNEL_SOCKETS = ("shell_port", "iopub_port", "stdin_port", "hb_port", "control_port")
 
@@ -173,11 +175,6 @@ class Sandbox(KernelProvisionerBase):
         """
         return f"/proc/{self._first.pid}/root{path}" if self.wanted and self._first else path
 
-    @property
-    def calls(self) -> str:
-        """The socket on which the trusted tests call the student's functions."""
-        return self.outside(str((self._place or Path("/run/nbwarden")) / "s" / "calls"))
-
     def _told(self, inside: Path) -> dict[str, Any]:
         """What boot.py needs to know."""
         limits = {
@@ -197,7 +194,6 @@ class Sandbox(KernelProvisionerBase):
             "folder": str(inside / "work") if self._place else "/submission",
             "path": self._site_packages(),
             "connection": str(inside / "connection.json"),
-            "calls": str(inside / "s" / "calls"),
         }
 
     def _start_inside(self, inside: Path, files: dict[Path, bytes]) -> None:
@@ -242,7 +238,7 @@ class Sandbox(KernelProvisionerBase):
             if rules := seccomp.program():
                 command += ["--seccomp", handle(rules)]
             command += ["--info-fd", str(telling), "--", sys.executable, "-I"]
-            command += [str(inside / "lib/nbwarden/boot.py"), str(inside / "boot.json")]
+            command += [str(inside / BOOT), str(inside / "boot.json")]
             self.process = subprocess.Popen(
                 command,
                 # its other end is held here: what begins inside sees by it that we have ended
@@ -275,7 +271,7 @@ class Sandbox(KernelProvisionerBase):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
         self.process = subprocess.Popen(
-            [sys.executable, str(inside / "lib/nbwarden/boot.py"), str(inside / "boot.json")],
+            [sys.executable, str(inside / BOOT), str(inside / "boot.json")],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
@@ -286,8 +282,8 @@ class Sandbox(KernelProvisionerBase):
     def _own_files(self, inside: Path, files: dict[Path, bytes]) -> dict[Path, bytes | Path]:
         """What travels in: parts of this package, and what tells them what to do."""
         package = inside / "lib" / "nbwarden"
-        here = Path(__file__).parent
-        return {**files, package / "__init__.py": b""} | {package / n: here / n for n in _TRAVELS}
+        modules = {package / "inside" / path.name: path for path in INSIDE.glob("*.py")}
+        return {**files, package / "__init__.py": b"", **modules}
 
     def _submission(self) -> list[tuple[str, Path]]:
         """The files of the submission's folder: path inside, and path here. No notebooks."""

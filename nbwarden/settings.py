@@ -23,7 +23,7 @@ def enable(c: Any) -> None:
     c.Autograde.sanitize_preprocessors = []
     # and its cells' metadata are nobody's but ours: nbgrader need not check them
     c.Autograde.autograde_preprocessors = [
-        "nbwarden.trusted.TrustedExecute",
+        "nbwarden.execute.SafeExecute",
         "nbwarden.feedback.SafeOutput",
         "nbgrader.preprocessors.IgnorePattern",
         "nbconvert.preprocessors.ClearMetadataPreprocessor",

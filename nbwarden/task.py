@@ -115,7 +115,7 @@ def _run(package: Package, task: Task, root: Path) -> Result:
     if sys.platform.startswith("linux"):
         if WARM.key != package.key:
             WARM.begin(package.key, _imports(package), home / package.assignment)
-        WARM.use(config)
+        WARM.use()
     course = open_course(config)
     submitted = Path(course.coursedir.format_path("submitted", student, assignment))
     folders.unpack(task.files, submitted)

@@ -12,27 +12,21 @@ import atexit
 import json
 import os
 import py_compile
-import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from contextlib import suppress
 from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import psutil  # type: ignore[import-untyped]
-from jupyter_client.connect import KernelConnectionInfo
-from jupyter_client.manager import AsyncKernelManager
-from jupyter_client.provisioning.local_provisioner import LocalProvisioner
-from traitlets.config import Config
 
 from nbwarden import sandbox, seccomp
-from nbwarden.sandbox import Sandbox, SandboxError
+from nbwarden.sandbox import BOOT, INSIDE, Sandbox, SandboxError
 
 #: What every kernel imports when it starts, much of it late.
 _ALWAYS = (
@@ -51,13 +45,11 @@ _HOLD = b"import os\nwhile os.read(0, 1):\n    pass\n"
 
 
 class Zygote:
-    """The process that forks kernels of one kind; see `zygote.py`."""
+    """The process that forks kernels; see `zygote.py`."""
 
-    def __init__(
-        self, kind: str, path: list[str], imports: list[str], environment: dict[str, str]
-    ) -> None:
+    def __init__(self, path: list[str], imports: list[str], environment: dict[str, str]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        told = {"kind": kind, "path": path, "imports": imports}
+        told = {"path": path, "imports": imports}
         self.process = subprocess.Popen(
             [sys.executable, "-I", str(Path(__file__).with_name("zygote.py")), json.dumps(told)],
             stdin=theirs.fileno(),
@@ -94,11 +86,11 @@ class Zygote:
 
 
 class Warm:
-    """The zygotes of this process, for one assignment at a time."""
+    """The zygote of this process, for one assignment at a time."""
 
     def __init__(self) -> None:
         self.key = ""
-        self.zygotes: dict[str, Zygote] = {}
+        self.zygote: Zygote | None = None
         self.imports: list[str] = []
         self.compiled: dict[str, Path] = {}  # by the name of the module's file in its folder
         self.place: Path | None = None
@@ -128,30 +120,18 @@ class Warm:
                 self.compiled[name] = target
 
     @staticmethod
-    def use(config: Config) -> None:
+    def use() -> None:
         """Have nbgrader start its kernels warm."""
-        config.TrustedExecute.kernel_manager_class = "nbwarden.warm.ForkedKernelManager"
         # the one place where the core says which sandbox a kernel manager has
         vars(sandbox)["Sandbox"] = WarmSandbox
 
-    def tests(self) -> Zygote:
-        """The zygote of the trusted tests, with all that the instructor's cells import."""
-        if "tests" not in self.zygotes:
-            path = [entry for entry in sys.path if entry]
-            imports = [*_ALWAYS, "nbwarden.remote", *self.imports]
-            environment = {**os.environ, "MPLBACKEND": "agg"}
-            self.zygotes["tests"] = Zygote("tests", path, imports, environment)
-        return self.zygotes["tests"]
-
-    def student(self, path: list[str], environment: dict[str, str]) -> Zygote:
-        """The zygote of students' kernels. It knows of this package what travels, and no more."""
-        if "student" not in self.zygotes:
+    def forking(self, path: list[str], environment: dict[str, str]) -> Zygote:
+        """The zygote. It knows of this package what travels, and no more."""
+        if self.zygote is None:
             assert self.place is not None
             package = self.place / "lib" / "nbwarden"
-            package.mkdir(parents=True)
+            shutil.copytree(INSIDE, package / "inside", ignore=lambda *_: {"__pycache__"})
             package.joinpath("__init__.py").touch()
-            for name in sandbox._TRAVELS:
-                shutil.copyfile(Path(__file__).with_name(name), package / name)
             for name, source in sandbox._font_lists():
                 target = self.place / Path(name).relative_to("/tmp")
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -160,19 +140,17 @@ class Warm:
             if "matplotlib.pyplot" in imports:
                 imports.append("matplotlib.backends.backend_agg")
             own = {**environment, "HOME": str(self.place), "TMPDIR": str(self.place)}
-            self.zygotes["student"] = Zygote(
-                "student",
-                [*path, str(package.parent)],
-                [*_ALWAYS, "numpy", "nbwarden.boot", "nbwarden.servant", *imports],
-                own,
+            inside = ("nbwarden.inside.boot", "nbwarden.inside.reply")
+            self.zygote = Zygote(
+                [*path, str(package.parent)], [*_ALWAYS, "numpy", *inside, *imports], own
             )
-        return self.zygotes["student"]
+        return self.zygote
 
     def end(self) -> None:
-        """End all zygotes."""
-        for zygote in self.zygotes.values():
-            zygote.end()
-        self.zygotes.clear()
+        """End the zygote; its kernels end by themselves."""
+        if self.zygote is not None:
+            self.zygote.end()
+            self.zygote = None
         self.compiled = {}
         if self.place is not None:
             shutil.rmtree(self.place, ignore_errors=True)
@@ -181,100 +159,6 @@ class Warm:
 
 WARM = Warm()
 atexit.register(WARM.end)
-
-
-# ---------------------------------------------------------------- the tests' kernel
-
-
-class ForkedKernelManager(AsyncKernelManager):
-    """A kernel manager whose kernel is forked from the tests' zygote."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.provisioner = _Forked(
-            parent=self, kernel_id=str(uuid.uuid4()), kernel_spec=self.kernel_spec
-        )
-
-
-class _Forked(LocalProvisioner):
-    """Forks the kernel, if it is an ipykernel of this very Python."""
-
-    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Start the kernel: forked, or as ever."""
-        settings = _settings(cmd)
-        if settings is None:
-            return await super().launch_kernel(cmd, **kwargs)
-        folder = kwargs.get("cwd") or os.getcwd()
-        for name, source in WARM.compiled.items():
-            target = Path(folder, cache_from_source(name))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-        answer = WARM.tests().ask(
-            folder=folder,
-            environment=dict(kwargs.get("env") or os.environ),
-            settings=settings,
-        )
-        process = _Process(answer["pid"])
-        self.process = cast(Any, process)
-        self.pid = self.pgid = cast(Any, process.pid)
-        return self.connection_info
-
-    async def send_signal(self, signum: int) -> None:
-        """Signal the kernel and its children, if it is still there: nobody keeps its number."""
-        if self.process is not None and self.process.poll() is None:
-            await super().send_signal(signum)
-
-
-def _settings(command: list[str]) -> dict[str, dict[str, str]] | None:
-    """What the command of an ipykernel says, by class and name; None if it says anything else."""
-    if "ipykernel_launcher" not in command:
-        return None
-    settings: dict[str, dict[str, str]] = {}
-    words = command[command.index("ipykernel_launcher") + 1 :]
-    if words[:1] == ["-f"]:
-        words[:2] = [f"--IPKernelApp.connection_file={file}" for file in words[1:2]]
-    for word in words:
-        found = re.fullmatch(r"--(\w+)\.(\w+)=(.*)", word)
-        if not found:
-            return None
-        settings.setdefault(found[1], {})[found[2]] = found[3]
-    return settings
-
-
-class _Process:
-    """A process that is somebody else's child, as `LocalProvisioner` wants to see it."""
-
-    stdin = stdout = stderr = None
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self._process: psutil.Process | None = None
-        with suppress(psutil.Error):
-            self._process = psutil.Process(pid)
-
-    def poll(self) -> int | None:
-        """None while it runs."""
-        return None if _runs(self._process) else 1
-
-    def wait(self) -> int:
-        """Wait for its end."""
-        if self._process is not None:
-            self._process.wait()
-        return 1
-
-    def send_signal(self, signum: int) -> None:
-        """Signal it."""
-        if self._process is not None:
-            with suppress(psutil.Error):
-                self._process.send_signal(signum)
-
-    def kill(self) -> None:
-        """Kill it."""
-        if self._process is not None:
-            with suppress(psutil.Error):
-                self._process.kill()
-
-    terminate = kill
 
 
 def _runs(process: psutil.Process | None) -> bool:
@@ -313,7 +197,7 @@ class WarmSandbox(Sandbox):
         own = super()._own_files(inside, files)
         if not self._cold:
             # what bubblewrap starts only keeps the sandbox open
-            own[inside / "lib" / "nbwarden" / "boot.py"] = _HOLD
+            own[inside / BOOT] = _HOLD
         return own
 
     def _submission(self) -> list[tuple[str, Path]]:
@@ -359,13 +243,13 @@ class WarmSandbox(Sandbox):
         parts = self._environment(inside)
         environment = {**dict(zip(parts[1::3], parts[2::3], strict=True)), "PWD": "/submission"}
         filter_ = seccomp.program()
-        zygote = WARM.student(self._site_packages(), environment)
+        zygote = WARM.forking(self._site_packages(), environment)
         zygote.ask(
             first=self._first.pid,
             root=os.getuid() == 0,
             filter=filter_.hex() if filter_ else "",
             environment=environment,
-            boot=str(inside / "lib" / "nbwarden" / "boot.py"),
+            boot=str(inside / BOOT),
             told=str(inside / "boot.json"),
         )
         while not (found := [p for p in _children(self._first) if p not in held]):

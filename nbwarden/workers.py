@@ -34,7 +34,7 @@ PATIENCE = 3600.0
 
 #: What a worker that grades wants to have imported; the second line is what others import late.
 GRADING = (
-    *("nbwarden.task", "nbwarden.trusted", "nbwarden.feedback"),
+    *("nbwarden.task", "nbwarden.execute", "nbwarden.feedback"),
     *("ipykernel.kernelspec", "IPython.lib.lexers", "pygments.styles.default", "jinja2.ext"),
 )
 

@@ -1,10 +1,10 @@
 """A process that has imported what kernels need, and forks one for each submission.
 
 It runs no code but this and what it imports, keeps nothing of any submission, and each of its
-children serves one submission only. There are two kinds: `tests` forks kernels for the trusted
-tests; `student` forks kernels that enter a sandbox which bubblewrap has made, before anything of a
-student's is read. It is started with a JSON text as its argument, and asked over its standard
-input, which is a socket; it ends when that closes. Standard library only, until told otherwise.
+children serves one submission only. It enters a sandbox which bubblewrap has made, before anything
+of a student's is read. The process is started with a JSON text as its argument, and asked over its
+standard input, which is a socket; it ends when that closes. Standard library only, until told
+otherwise.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 #: The namespaces of a sandbox, in the order in which they are entered.
 _NAMESPACES = ("cgroup", "ipc", "uts", "net", "pid", "mnt", "user")
 _OWNER = 0xB701  # the request for the user namespace that another one belongs to
-_NO_NEW_PRIVS, _SET_SECCOMP, _DROP_BOUND, _END_WITH_PARENT = 38, 22, 24, 1
+_NO_NEW_PRIVS, _SET_SECCOMP, _DROP_BOUND = 38, 22, 24
 _CAPABILITIES = 41
 
 
@@ -57,10 +57,7 @@ def main(told: dict[str, Any]) -> None:
             os._exit(0)
         request = json.loads(text)
         try:
-            if told["kind"] == "tests":
-                answer: dict[str, Any] = {"pid": _fork_tests(request, asked)}
-            else:
-                answer = _fork_student(request, asked)
+            answer = _fork(request, asked)
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         asked.send(json.dumps(answer).encode())
@@ -92,28 +89,7 @@ def _draw_a_figure() -> None:
     FigureCanvasAgg(figure).print_figure(io.BytesIO(), bbox_inches="tight")
 
 
-def _fork_tests(request: dict[str, Any], asked: socket.socket) -> int:
-    parent = os.getpid()
-    pid = os.fork()
-    if pid:
-        return pid
-    with _child(asked):
-        # it ends when its parent does; a kernel's own way to see to that is set up on import
-        ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-        os.setsid()
-        os.chdir(request["folder"])
-        _change_environment(request["environment"])
-        sys.path.insert(0, "")  # the instructor's own modules lie in the folder
-        sys.argv = ["ipykernel_launcher"]
-        from nbwarden import boot
-
-        boot.kernel(request["settings"]).start()
-    raise AssertionError
-
-
-def _fork_student(request: dict[str, Any], asked: socket.socket) -> dict[str, Any]:
+def _fork(request: dict[str, Any], asked: socket.socket) -> dict[str, Any]:
     """Fork a kernel into a sandbox: a child enters it, its child is inside, and that one's stays.
 
     The one in the middle ends at once, so that the kernel becomes a child of the first process
@@ -190,7 +166,7 @@ def _become_student(request: dict[str, Any]) -> None:
     _change_environment(request["environment"])
     # what is not in the sandbox is no place to look for modules
     sys.path[:] = [path for path in sys.path if os.path.exists(path) or path.endswith(".zip")]
-    from nbwarden import boot
+    from nbwarden.inside import boot
 
     # as if it had been started inside
     boot.__file__ = request["boot"]

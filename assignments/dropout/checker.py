@@ -89,17 +89,26 @@ def outcomes_of(spec, functions):
     names = spec["functions"]
     if len(functions) != len(names) or not all(map(callable, functions)):
         raise ValueError(f"check({spec['name']!r}, ...) needs the function(s) {', '.join(names)}")
-    given = dict(zip(names, functions))
-    outcomes = []
-    state = np.random.get_state()  # a check leaves no trace in the notebook's random numbers
-    try:
-        for case in spec["cases"]:
-            outcomes.append(run(spec, given, case["args"], TIME_LIMIT))
-            if outcomes[-1]["raised"] in ("TimeoutError", "NotImplementedError"):
-                break
-    finally:
-        np.random.set_state(state)
-    return outcomes
+    return outcomes_from(spec, answer(question_of(spec), *functions))
+
+
+def ask(name):
+    """The stored check called `name`, for a grader that keeps your code at a distance.
+
+    Returns the question, which is data, and the judge of what `answer` says to it: a function
+    that returns the share of the points, 0 or 1, and the message.
+    """
+    spec = load(Path(__file__).with_name("checks.npz"), name)[name]
+    return question_of(spec), partial(score, spec)
+
+
+def score(spec, replies):
+    """The share of the points, and the message, for what `answer` says."""
+    verdict = verdict_on(spec, outcomes_from(spec, replies))
+    return float(verdict["passed"]), verdict["message"]
+
+
+check.ask, check.answer = ask, "checker:answer"
 
 
 def verdict_on(spec, outcomes):
@@ -196,6 +205,10 @@ def restored(data, entry):
 
 
 # ---------------------------------------------------------------- running a program
+#
+# A program runs in two places, which may be two processes. Beside your functions run the lines that
+# call them, and those that make what they are called with. What came of it is data. All that looks
+# at it runs where the judge is, on copies of the arguments that your functions have never seen.
 
 
 def run(spec, functions, args, limit=None):
@@ -204,27 +217,168 @@ def run(spec, functions, args, limit=None):
     One call may take `limit` seconds. Returns the outcome: the values to compare, the arguments
     that were changed in place, the warnings, and the problem that stopped it, if one did.
     """
+    there, wanted, *_ = places_of(spec, args)
+    return outcome_of(spec, args, answer_case(there, wanted, functions, args, limit))
+
+
+def places_of(spec, args):
+    """Where a program's lines run, by number: beside the functions, or here.
+
+    Returns the lines that run there; the names whose values must come from there; the lines that
+    run here, each with those of its names that do; and those of what is compared. What is made of
+    the arguments alone is made in both places, so that nobody's word is needed for it.
+    """
+    there, here, wanted = [], [], set()
+    known, judged = set(args), set()
+    for number, line in enumerate(spec["program"]):
+        node = parsed(line)
+        helper = node.value.func.id
+        bound = {n.id for n in ast.walk(node.targets[0]) if isinstance(n, ast.Name)}
+        used = {n.id for a in node.value.args for n in ast.walk(a) if isinstance(n, ast.Name)}
+        if helper not in HELPERS or helper in MAKERS:
+            there.append([number, line])
+            judged -= bound
+            if helper not in REPEATABLE or not used <= known:
+                known -= bound
+                continue
+        else:
+            judged |= bound
+        foreign = sorted(used - known)
+        here.append((number, line, foreign))
+        wanted |= {*foreign}
+        known |= bound | used
+    compared = {base_of(name) for name in spec["compare"]} - judged
+    return there, sorted(wanted | compared), here, compared
+
+
+def base_of(text):
+    """The name in ``out`` or ``bn_param['running_mean']``."""
+    return next(n.id for n in ast.walk(parsed(text)) if isinstance(n, ast.Name))
+
+
+def question_of(spec):
+    """What `answer` needs to know of a check: nothing of what is expected."""
+    cases = []
+    for case in spec["cases"]:
+        there, wanted, *_ = places_of(spec, case["args"])
+        cases.append({"args": case["args"], "lines": there, "wanted": wanted})
+    return {"functions": spec["functions"], "cases": cases}
+
+
+def answer(question, *functions):
+    """Run a check's cases beside `functions`, up to one that is unwritten or never ends."""
+    given = dict(zip(question["functions"], functions))
+    replies = []
+    state = np.random.get_state()  # a check leaves no trace in the notebook's random numbers
+    try:
+        for case in question["cases"]:
+            lines, wanted, args = case["lines"], case["wanted"], case["args"]
+            replies.append(answer_case(lines, wanted, given, args, TIME_LIMIT))
+            if replies[-1]["raised"] in ENDINGS:
+                break
+    finally:
+        np.random.set_state(state)
+    return replies
+
+
+#: What stops a check before its last case.
+ENDINGS = ("TimeoutError", "NotImplementedError")
+
+
+def answer_case(lines, wanted, functions, args, limit):
+    """Run one case's lines beside `functions`: the values wanted, and what happened.
+
+    `stopped` is the number of the line that a problem stopped, `changed` names the arguments that
+    were changed in place.
+    """
     names = copy_of(args)
-    outcome = {"values": {}, "changed": [], "warnings": [], "raised": None, "problem": None}
+    reply = {"stopped": None, "problem": None, "raised": None, "error": ""}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            for line in spec["program"]:
+            for number, line in lines:
+                reply["stopped"] = number
                 step(line, functions, names, limit)
-            for name in spec["compare"]:
-                outcome["values"][name] = lookup(parsed(name).value, names)
+            reply["stopped"] = None
         except Problem as problem:
-            cause = problem.__cause__
-            outcome["problem"] = str(problem)
-            outcome["raised"] = type(cause).__name__ if cause else str(problem)
-            outcome["error"] = str(cause or "")
-    outcome["warnings"] = [f"{w.category.__name__}: {w.message}" for w in caught]
-    outcome["changed"] = [
+            reply.update(described(problem))
+    reply["warnings"] = [f"{w.category.__name__}: {w.message}" for w in caught]
+    reply["changed"] = [
         name
         for name, value in args.items()
         if isinstance(value, np.ndarray) and not np.array_equal(value, names[name], equal_nan=True)
     ]
-    return outcome
+    reply["values"] = {name: names[name] for name in wanted if name in names}
+    return reply
+
+
+def described(problem):
+    """A problem as data."""
+    cause = problem.__cause__
+    raised = type(cause).__name__ if cause else str(problem)
+    return {"problem": str(problem), "raised": raised, "error": str(cause or "")}
+
+
+def outcomes_from(spec, replies):
+    """The outcome of each case, from what `answer` says; ValueError if that is no answer.
+
+    It may come from a process whose word counts for nothing.
+    """
+    cases = spec["cases"]
+    if not isinstance(replies, list) or not all(map(is_reply, replies)):
+        raise ValueError("what came back is no answer to the check")
+    whole = len(replies) == len(cases)
+    ended = 0 < len(replies) < len(cases) and replies[-1]["raised"] in ENDINGS
+    if not (whole or ended):
+        raise ValueError(f"{len(cases)} cases were asked, and {len(replies)} answered")
+    return [outcome_of(spec, case["args"], reply) for case, reply in zip(cases, replies)]
+
+
+def is_reply(reply):
+    """Whether `reply` has the form of what `answer_case` returns."""
+    kinds = {"stopped": (int, type(None)), "problem": (str, type(None)),
+             "raised": (str, type(None)), "error": str, "warnings": list, "changed": list,
+             "values": dict}  # fmt: skip
+    return (
+        isinstance(reply, dict)
+        and reply.keys() == kinds.keys()
+        and all(isinstance(reply[key], kind) for key, kind in kinds.items())
+        and all(isinstance(text, str) for key in ("warnings", "changed") for text in reply[key])
+        # what was stopped says why, and nothing else does
+        and len({reply[key] is None for key in ("stopped", "problem", "raised")}) == 1
+    )
+
+
+def outcome_of(spec, args, reply):
+    """The outcome of one case: the reply, and what the judge's own lines make of it."""
+    values, stopped = copy_of(args), reply["stopped"]
+    outcome = {"values": {}, "raised": None, "problem": None}
+    _, _, here, compared = places_of(spec, args)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            for number, line, foreign in here:
+                if stopped is not None and number > stopped:
+                    break
+                values.update({name: came(name, reply) for name in foreign})
+                step(line, {}, values, None)
+            if stopped is not None:
+                outcome.update({key: reply[key] for key in ("problem", "raised", "error")})
+            else:
+                values.update({name: came(name, reply) for name in compared})
+                for name in spec["compare"]:
+                    outcome["values"][name] = lookup(parsed(name).value, values)
+        except Problem as problem:
+            outcome.update(described(problem))
+    notes = [f"{w.category.__name__}: {w.message}" for w in caught]
+    return {**outcome, "warnings": reply["warnings"] + notes, "changed": reply["changed"]}
+
+
+def came(name, reply):
+    """A value of the reply."""
+    if name not in reply["values"]:
+        raise ValueError(f"the value of {name} did not come back")
+    return reply["values"][name]
 
 
 @cache
@@ -1478,6 +1632,15 @@ def up_to_sign(out):
     largest = np.abs(array).argmax(axis=0)
     return np.where(array[largest, np.arange(array.shape[1])] < 0, -array, array)
 
+
+#: Helpers that make what a student's function is called with, or leave something for it to change:
+#: they run beside it. All others look at what came of it, and run where the judge is.
+MAKERS = {
+    *("copy", "draw_global", "function", "generator", "list_of", "noisy_network", "off_axis"),
+    *("pixels", "seed_global", "several", "table_layer", "tuple_of", "weights_from"),
+}
+#: Those of them that make the same of the same arguments in either place.
+REPEATABLE = {"copy", "off_axis", "pixels"}
 
 HELPERS = {
     "function": FUNCTIONS.__getitem__,

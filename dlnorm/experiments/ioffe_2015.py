@@ -104,7 +104,7 @@ class Settings(BaseSettings):
             starts=(START, 0.4, 0.8, 1.6),
             rates=(0.15, EQUAL, 1.5, 5.0, 15.0),
             budget=3000,
-            constant_rates=(0.03, 0.3, 1.0, 3.0),
+            constant_rates=(0.03, 0.3, 1.0, 3.0, 10.0, 30.0),
             constant_steps=200,
         )
 
@@ -231,7 +231,7 @@ def verdict(result: Result[Settings]) -> Verdict:
     same, (_, best) = compared(result), tuned(result)
     gain, gain_best = faster(result, same), faster(result, best)
     limit, ceilings = result.settings.budget, largest(result)
-    at = len(result.settings.constant_rates) // 3  # a rate at which nothing breaks
+    at = len(result.settings.constant_rates) // 4  # a rate at which nothing breaks
     bias = median(result["bias"])[:, :, at]
     rates = result.settings.constant_rates
     held = "; ".join(

@@ -415,6 +415,14 @@ def test_the_best_start_and_rate_of_sigmoid_networks_lie_inside_the_grid(norm: i
         assert sorted(grid) == list(grid)
 
 
+@pytest.mark.parametrize("activation", range(3))
+@pytest.mark.parametrize("statistics", range(3))
+def test_the_best_rates_of_all_kinds_of_statistics_lie_inside_the_grid(
+    statistics: int, activation: int
+) -> None:
+    assert inside(experiments.recorded("ioffe_2015").median("loss")[activation, statistics])
+
+
 def test_moving_averages_normalize_in_train_mode_and_follow_the_batches() -> None:
     layer = _run.module_of("ioffe_2015").MovingAverages(1, momentum=0.75)
     x = np.array([[0.0], [8.0]])  # mean 4, variance 16
@@ -541,7 +549,6 @@ def test_the_best_rates_with_dropout_lie_inside_the_grid(norm: int, width: int) 
 
 @pytest.mark.parametrize("dropout", range(2))
 def test_the_best_rates_of_all_training_set_sizes_lie_inside_the_grid(dropout: int) -> None:
-    # by the experiment's rule, which gives up outer rates that are behind early
     result = experiments.recorded("srivastava_2014")
     assert sorted(result.settings.rates) == list(result.settings.rates)
     for error in result.mean("error")[:, dropout]:

@@ -327,89 +327,115 @@ attack(
         "    session.send(kernel.iopub_socket, kind, content, parent=parent)"
     ),
 )
-attack(
-    "wire",
-    "the servant replaced",
-    "answer every request with a success of one's own",
-    "import nbwarden.servant as s, struct\n\n\ndef answer(kind, rest):\n"
-    "    for reply in (('returned', True, [], None, []), ('found', True), ('done',)):\n"
-    "        try: s.send(reply)\n        except Exception: pass\n\n\ns.answer = answer\n" + WRONG,
+#: Publishes anything as the reply to a trusted check.
+_REPLY = (
+    "import base64, json, struct\nfrom IPython.display import publish_display_data\n\n\n"
+    "def publish(message):\n    if type(message) is bytes: "
+    "message = base64.b64encode(message).decode()\n"
+    "    publish_display_data({'application/vnd.nbwarden.reply': message})\n\n\n"
+    "def raw(part, data=b''):\n    text = json.dumps(part).encode()\n"
+    "    publish(struct.pack('<I', len(text)) + text + data)\n\n\n"
 )
 attack(
     "wire",
-    "noise on the wire",
-    "bytes that are no message",
-    call("import nbwarden.servant as s\ns._connection.sendall(b'\\xff' * 10_000)"),
-)
-attack(
-    "wire",
-    "a message without end announced",
-    "have the grader reserve 4 EB",
+    "replies forged",
+    "say of every check that it was passed",
     call(
-        "import nbwarden.servant as s, struct\n"
-        "s._connection.sendall(struct.pack('<Q', 2**62) + bytes(10_000))"
+        "import nbwarden.inside.data as d\n"
+        "for reply in ({'reply': True}, {'reply': []}, {'reply': [{}]}, {'reply': [1.0, 'well']},\n"
+        "              {'reply': None, 'share': 1.0}, {'score': 2.0}, {}):\n"
+        "    publish(d.pack(reply))",
+        _REPLY,
     ),
 )
-_RAW = (
-    "import nbwarden.servant as s, struct\n"
-    "def raw(data): s._connection.sendall(struct.pack('<Q', len(data)) + data)\n"
-    "def q(n): return struct.pack('<Q', n)\n"
+attack(
+    "wire",
+    "the way to reply replaced",
+    "answer every question with a success of one's own",
+    WRONG + "import nbwarden.inside.reply as r, nbwarden.inside.data as d\n"
+    "r.pack = lambda value: d.pack({'reply': True})\n"
+    "r._reply = lambda *a: {'reply': [{'returned': True}] * 3}\n"
+    "import helper\nhelper.there_and_back = lambda *a: True\n",
 )
 attack(
     "wire",
-    "codec bombs: depth and counts",
-    "nested or counted so that decoding never ends",
-    call(_RAW + "raw(b'l' + q(1 << 40))", "")
-    + "\n\ndef shift(x):\n"
-    + "".join(f"    {line}\n" for line in _RAW.splitlines())
-    + "    raw((b't' + q(1)) * 200_000 + b'N')\n",
+    "replies that are no messages",
+    "bytes that make the reader stumble",
+    call(
+        "for text in (3, None, [], {}, '', 'x', '\\ud800', 'A' * 4_000_000):\n"
+        "    try: publish(text)\n    except Exception: pass\n"
+        "publish(b'')\npublish(b'\\xff' * 1000)\npublish(struct.pack('<I', 2**32 - 1) + b'{}')",
+        _REPLY,
+    ),
 )
 attack(
     "wire",
-    "codec bombs: arrays",
+    "a reply of 40 MB",
+    "fill the grader's memory",
+    call("publish(bytes(30_000_000))", _REPLY),
+)
+attack(
+    "wire",
+    "message bombs: depth and counts",
+    "nested or counted so that reading never ends",
+    call(
+        "publish(struct.pack('<I', 400_000) + b'[' * 400_000)\n"
+        "publish(struct.pack('<I', 400_000) + b'{\"l\":[' * 57_142)\n"
+        "raw({'d': {'reply': {'l': [1] * 1_000_000}}})\nraw({'f': '1' * 10**6})\n"
+        "publish(struct.pack('<I', 10**6 + 1) + b'1' * (10**6 + 1))",
+        _REPLY,
+    ),
+)
+attack(
+    "wire",
+    "message bombs: arrays",
     "shapes and dtypes that lie about their bytes",
-    call(_RAW + "raw(b'a' + q(3) + b'<f8' + bytes([2]) + q(1 << 33) + q(1 << 33) + b'_' + q(0))")
-    + "\n\ndef shift(x):\n"
-    + "".join(f"    {line}\n" for line in _RAW.splitlines())
-    + "    raw(b'a' + q(2) + b'|O' + bytes([1]) + q(1) + b'_' + q(8) + bytes(8))\n",
-)
-attack(
-    "wire",
-    "references to what was never passed",
-    "get hold of objects of the tests",
     call(
-        "import nbwarden.servant as s\nfor number in range(100):\n"
-        "    s.send(('callback', number, (), {}))"
+        "for array in (['<f8', [1 << 33, 1 << 33], 0, False], ['<f8', [1 << 40, 0], 0, False],\n"
+        "              ['|O', [1], 0, False], ['<f8', [-1], 0, False], ['<f8', [1], -8, False],\n"
+        "              ['|V8', [1], 0, False], ['<U9', [1], 0, True], ['f8,O', [1], 0, False],\n"
+        "              ['<f8', [1] * 64, 0, False], ['<f8', [1.5], 0, False]):\n"
+        "    raw({'d': {'reply': {'l': [{'d': {'returned': {'a': array}}}]}}}, bytes(64))",
+        _REPLY,
     ),
 )
 attack(
     "wire",
-    "the socket removed",
-    "let the tests find nobody to call",
+    "names of types that lie",
+    "plant text where the type of a value is named",
+    call(
+        "raw({'d': {'reply': {'l': [{'d': {'returned': {'o': '<script>alert(1)</script>'}}}]}}})",
+        _REPLY,
+    ),
+)
+attack(
+    "wire",
+    "the sockets removed",
+    "let the grader find nobody to ask",
     WRONG + "import os\nfor name in os.listdir('/run/nbwarden/s'):\n"
     "    os.remove('/run/nbwarden/s/' + name)",
 )
 attack(
     "wire",
-    "a link in place of the socket",
-    "have the grader connect to, then kill, a service of its own machine",
-    WRONG + "import os\nos.remove('/run/nbwarden/s/calls')\n"
-    "os.symlink('@TMP@/service', '/run/nbwarden/s/calls')",
-)
-attack(
-    "wire",
-    "a socket nobody accepts on",
-    "let the tests wait for ever",
-    WRONG + "import os, socket\nos.remove('/run/nbwarden/s/calls')\n"
-    "s = socket.socket(socket.AF_UNIX); s.bind('/run/nbwarden/s/calls'); s.listen(0)\n"
-    "full = socket.socket(socket.AF_UNIX); full.connect('/run/nbwarden/s/calls')",
+    "links in place of the sockets",
+    "have the grader connect to a service of its own machine",
+    WRONG + "import os\nfor name in os.listdir('/run/nbwarden/s'):\n"
+    "    os.remove('/run/nbwarden/s/' + name)\n"
+    "    os.symlink('@TMP@/service', '/run/nbwarden/s/' + name)",
 )
 attack(
     "wire",
     "an answer that never comes",
-    "accept a call and read nothing",
-    "import nbwarden.servant as s, time\n\n\ndef answer(*_):\n    time.sleep(3000)\n\n\n"
-    "s.answer = answer\n" + WRONG,
+    "take a question and say nothing",
+    WRONG + "import nbwarden.inside.reply as r, time\nr._reply = lambda *a: time.sleep(3000)\n",
+)
+attack(
+    "wire",
+    "a late answer to another question",
+    "reply to the next check from a thread",
+    _REPLY + "import threading, time\nimport nbwarden.inside.data as d\n\n\ndef go():\n"
+    "    while True:\n        publish(d.pack({'reply': [{'returned': 6}]}))\n"
+    "        time.sleep(0.2)\n\n\n" + WRONG + "threading.Thread(target=go, daemon=True).start()",
 )
 
 # ---------------------------------------------------------------- taking more than one's share
@@ -629,7 +655,7 @@ attack(
     "the grader's own packages",
     "import what grades, or the reference solution",
     call(
-        "for name in ('nbwarden.remote', 'nbwarden.trusted', 'nbwarden.intake', 'dlnorm'):\n"
+        "for name in ('nbwarden.ask', 'nbwarden.execute', 'nbwarden.intake', 'dlnorm'):\n"
         "    try: __import__(name)\n    except ImportError: continue\n"
         "    if name != 'dlnorm': found(name)"
     ),

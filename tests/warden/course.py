@@ -9,6 +9,7 @@ Nothing in it knows the course of this repository.
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -64,28 +65,97 @@ def _cell(source: str, make: Any = new_code_cell, **nbgrader: Any) -> nbformat.N
     return make(source, metadata={"nbgrader": {**meta, **nbgrader}})
 
 
-def source_cells() -> list[nbformat.NotebookNode]:
-    """The instructor's notebook: two functions, a hidden test, and a written answer."""
-    return [
-        new_markdown_cell("# Problem set 1"),
-        given("imports", "import numpy as np\nfrom helper import nearly"),
-        answer_cell("double", DOUBLE),
-        graded_cell(
-            "test-double",
+#: The instructor's module. A check is what students run, and can be asked from a distance.
+HELPER = """
+import numpy as np
+
+
+def nearly(a, b):
+    return abs(a - b) < 1e-9
+
+
+def judge_of(expected):
+    def judge(replies):
+        for reply, right in zip(replies, expected):
+            got = reply.get("returned")
+            got = got[0] if isinstance(got, tuple) and got else got
+            plain = isinstance(got, (int, float, np.generic, np.ndarray))
+            if not (plain and np.shape(got) == np.shape(right) and np.allclose(got, right)):
+                return 0.0, f"{right} was expected: {reply}"
+        return 1.0, ""
+    return judge
+
+
+def there_and_back(question, shift, unshift):
+    return [{"returned": unshift(*shift(*arguments))} for arguments in question]
+
+
+class Check:
+    def __init__(self, ask, answer=None):
+        self.ask = ask
+        if answer:
+            self.answer = answer
+
+    def __call__(self, *arguments):
+        functions = [a for a in arguments if callable(a)]
+        question, judge = self.ask(*(a for a in arguments if not callable(a)))
+        if len(functions) == 2:
+            share, message = judge(there_and_back(question, *functions))
+        else:
+            share, message = judge([{"returned": functions[0](*q)} for q in question])
+        assert share == 1, message
+
+
+def ask_double(numbers, label=""):
+    x = np.array(numbers)[()]
+    return [[x]], judge_of([2 * x])
+
+
+check_double = Check(ask_double)
+check_shift = Check(lambda: ([[np.ones(3)]], judge_of([np.full(3, 2.0)])))
+check_unshift = Check(
+    lambda: ([[np.arange(3.0)]], judge_of([np.arange(3.0)])), "helper:there_and_back"
+)
+"""
+#: The same tests twice: as trusted cells, and as cells that run in the student's process.
+TESTS = {
+    "trusted": {
+        "test-double": (
+            "# nbwarden: trusted\ncheck_double(3, double)\n"
+            "check_double([0.0, 1.0, 2.0, 3.0], double)\n### BEGIN HIDDEN TESTS\n"
+            f"check_double([-1.0, -0.5, 0.0, 0.5, 1.0], '{SECRET}', double)\n"
+            "### END HIDDEN TESTS"
+        ),
+        "test-shift": "# nbwarden: trusted\ncheck_shift(shift)",
+        "test-unshift": "# nbwarden: trusted\ncheck_unshift(shift, unshift)",
+    },
+    "contained": {
+        "test-double": (
             "assert nearly(double(3), 6)\n"
             "np.testing.assert_allclose(double(np.arange(4.0)), [0, 2, 4, 6])\n"
-            "### BEGIN HIDDEN TESTS\n"
-            f"value = '{SECRET}'\n"
+            f"### BEGIN HIDDEN TESTS\nvalue = '{SECRET}'\n"
             "expected = np.linspace(-1, 1, 5) * 2\n"
             "assert np.array_equal(double(np.linspace(-1, 1, 5)), expected), len(value)\n"
-            "### END HIDDEN TESTS",
+            "### END HIDDEN TESTS"
         ),
+        "test-shift": "out, cache = shift(np.ones(3))\nassert np.all(out == 2)",
+        "test-unshift": "x = np.arange(3.0)\nassert np.all(unshift(*shift(x)) == x)",
+    },
+}
+
+
+def source_cells(kind: str = "trusted") -> list[nbformat.NotebookNode]:
+    """The instructor's notebook: two functions, a hidden test, and a written answer."""
+    tests = TESTS[kind]
+    checks = ", ".join(["nearly", "check_double", "check_shift", "check_unshift"])
+    return [
+        new_markdown_cell("# Problem set 1"),
+        given("imports", f"import numpy as np\nfrom helper import {checks}"),
+        answer_cell("double", DOUBLE),
+        graded_cell("test-double", tests["test-double"]),
         answer_cell("shift", SHIFT),
-        graded_cell("test-shift", "out, cache = shift(np.ones(3))\nassert np.all(out == 2)"),
-        graded_cell(
-            "test-unshift",
-            "x = np.arange(3.0)\nassert np.all(unshift(*shift(x)) == x)",
-        ),
+        graded_cell("test-shift", tests["test-shift"]),
+        graded_cell("test-unshift", tests["test-unshift"]),
         _cell(
             "An answer.", new_markdown_cell, grade_id="essay", grade=True, solution=True, points=3
         ),
@@ -117,7 +187,7 @@ class Graded:
     @property
     def text(self) -> str:
         """The feedback page as text."""
-        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", self.page))
+        return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", self.page)))
 
 
 @cache
@@ -147,9 +217,7 @@ class SmallCourse:
         kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         made = new_notebook(cells=cells or source_cells(), metadata={"kernelspec": kernelspec})
         nbformat.write(made, source / "ps1.ipynb")
-        (source / "helper.py").write_text(
-            "def nearly(a, b):\n    return abs(a - b) < 1e-9\n", encoding="utf-8"
-        )
+        (source / "helper.py").write_text(HELPER, encoding="utf-8")
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         config = Config()
         config.CourseDirectory.root = str(root)

@@ -115,7 +115,7 @@ def test_no_reference_package_no_network_no_environment_no_rights(monkeypatch):
     monkeypatch.setenv("COURSE_SECRET", "seven")
     code = """
 import importlib, os, socket
-for name in ("dlnorm", "nbwarden.remote", "nbwarden.trusted"):
+for name in ("dlnorm", "nbwarden.ask", "nbwarden.execute"):
     try:
         importlib.import_module(name)
     except ImportError:

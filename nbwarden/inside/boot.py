@@ -70,16 +70,15 @@ def main(path: str) -> None:
     os.umask(0o077)
     ours = Path(__file__).resolve().parent
     sys.path[:] = [p for p in sys.path if p and Path(p).resolve() != ours]
-    sys.path += [p for p in (*told["path"], str(ours.parent)) if p not in sys.path]
+    sys.path += [p for p in (*told["path"], str(ours.parent.parent)) if p not in sys.path]
     sys.argv = [sys.argv[0]]
 
     # before the submission's folder is on the path: a file called numpy.py must not come in here
     import ipykernel.kernelapp  # noqa: F401
 
-    from nbwarden import servant
+    from nbwarden.inside import reply  # noqa: F401
 
     os.chdir(told["folder"])
-    servant.listen(told["calls"])
     app = kernel(
         {
             "IPKernelApp": {"connection_file": told["connection"]},

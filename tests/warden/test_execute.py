@@ -1,4 +1,4 @@
-"""Tests run outside the student's process, and unmodified test cells work as ever."""
+"""Trusted cells are judged outside the student's process; any other test cell works as ever."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.warden.course import (
     given,
     graded_cell,
     own,
+    source_cells,
 )
 
 
@@ -50,9 +51,35 @@ def test_a_hidden_test_is_not_in_the_feedback_but_its_message_is(course):
     assert graded.scores["test-double"] == 0
     assert SECRET in cell_of(graded.notebook, "test-double").source
     assert SECRET not in graded.page
-    assert "linspace" not in graded.page
+    assert "was expected: {'returned'" in graded.text
+
+
+@pytest.fixture(scope="module")
+def contained(tmp_path_factory):
+    return SmallCourse(tmp_path_factory.mktemp("contained"), source_cells("contained"))
+
+
+def test_a_contained_test_scores_as_ever(contained):
+    graded = contained.grade({**RIGHT, "shift": RIGHT["shift"].replace("x + 1", "x + 2")})
+    assert graded.scores["test-double"] == graded.scores["test-unshift"] == 2
+    assert graded.scores["test-shift"] == 0
     assert "AssertionError" in graded.text
+
+
+def test_of_a_hidden_contained_test_the_page_shows_what_happened_only(contained):
+    answer = (
+        "def double(x):\n    print('printed by double')\n"
+        "    if np.ndim(x) and x[0] < 0:\n        raise ValueError('too small')\n    return 2 * x"
+    )
+    graded = contained.grade({**RIGHT, "double": answer})
+    assert graded.scores["test-double"] == 0
+    assert SECRET not in graded.page
+    assert "linspace" not in graded.page
     assert "In a test that is not shown" in graded.text
+    assert "ValueError: too small" in graded.text
+    assert "raise ValueError('too small')" in graded.text
+    assert "a part of it is hidden" in graded.text
+    assert "printed by double 6" not in graded.text
 
 
 def test_the_students_own_line_is_shown(course):
@@ -60,7 +87,6 @@ def test_the_students_own_line_is_shown(course):
     graded = course.grade({**RIGHT, "double": broken})
     assert "return y.nothing_here" in graded.text
     assert "AttributeError" in graded.text
-    assert "remote.py" not in graded.text
 
 
 def test_a_warning_costs_nothing(course):
@@ -108,8 +134,7 @@ def test_an_endless_loop_costs_its_own_points_only(impatient):
     graded = impatient.grade({**RIGHT, "double": loops})
     assert graded.scores["test-double"] == 0
     assert graded.scores["test-shift"] == 2
-    limit = 0.75 * impatient.api.config.Execute.timeout
-    assert f"TimeoutError: the call took longer than {limit:g} seconds" in graded.text
+    assert "did not come back from a call" in graded.text
 
 
 def test_a_loop_that_catches_the_interrupt_is_killed(impatient):
@@ -276,26 +301,3 @@ def test_what_a_test_cell_may_do(freely, number):
     cell = cell_of(freely.notebook, f"t{number}")
     shown = "\n".join("\n".join(o.traceback) for o in cell.outputs if o.output_type == "error")
     assert freely.scores[f"t{number}"] == (0.5 if name == "partial credit" else 1), shown
-
-
-@pytest.mark.parametrize("welcome", [False, True])
-def test_what_an_import_fails_to_bring_is_not_the_students_to_say(welcome, tmp_path):
-    """Unless students hand in modules: then it may be one of theirs."""
-    cells = [
-        given("imports", "from vault import nearly"),
-        answer_cell("double", RIGHT["double"]),
-        graded_cell("test-double", "assert nearly(double(3), 6)"),
-    ]
-
-    def settings(c):
-        if welcome:
-            c.Intake.extra_files = ["*.py"]
-
-    course = SmallCourse(tmp_path, cells, settings)
-    forged = "import sys, types\nsys.modules['vault'] = types.ModuleType('vault')\n"
-    forged += "sys.modules['vault'].nearly = lambda a, b: True"
-    graded = course.grade(
-        {"double": "def double(x):\n    return 7"},
-        lambda notebook: notebook.cells.insert(0, own(forged)),
-    )
-    assert graded.scores == {"test-double": 2 if welcome else 0}

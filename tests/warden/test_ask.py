@@ -1,0 +1,250 @@
+"""Trusted cells are read and never run, and what comes back to their judges is data."""
+
+from __future__ import annotations
+
+import math
+import struct
+import sys
+import threading
+from contextlib import suppress
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies
+
+from nbwarden.ask import CourseError, Instructor, is_trusted
+from nbwarden.inside import data
+from nbwarden.inside.reply import calls
+
+pytestmark = pytest.mark.without_sandbox
+
+MODULE = """
+import helping
+
+CALLS = [[3], [4]]
+
+
+def judge(replies):
+    return float(all(r.get("returned") == helping.double(*c) for r, c in zip(replies, CALLS))), "m"
+
+
+def check(double):
+    raise AssertionError("a trusted cell is not run")
+
+
+check.ask = lambda *given: (CALLS, judge)
+no_check = 3
+
+
+def broken(f):
+    pass
+
+
+broken.ask = lambda: 1 / 0
+"""
+
+
+@pytest.fixture
+def instructor(tmp_path):
+    (tmp_path / "mychecks.py").write_text(MODULE, encoding="utf-8")
+    (tmp_path / "helping.py").write_text("def double(x):\n    return 2 * x\n", encoding="utf-8")
+    files = {name: tmp_path / name for name in ("mychecks.py", "helping.py")}
+    return Instructor(files, ["import numpy as np", "from mychecks import check"])
+
+
+def test_the_first_line_says_that_a_cell_is_trusted():
+    assert is_trusted("# nbwarden: trusted\ncheck(f)")
+    assert is_trusted("\n# nbwarden: trusted  \n")
+    assert not is_trusted("check(f)\n# nbwarden: trusted")
+    assert not is_trusted("# nbwarden: trusted by nobody\ncheck(f)")
+
+
+def test_a_check_is_asked_and_its_answer_judged(instructor):
+    (question,) = instructor.questions("# nbwarden: trusted\ncheck('a', double)")
+    assert question.check == "check"
+    assert "'double'" in question.code
+    right = [{"returned": 6}, {"returned": 8}]
+    assert question.judge(right) == (1.0, "m")
+    assert question.judge([{"returned": 6}, {"raised": "E: e"}]) == (0.0, "m")
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [[], [{"returned": 6}], [{"returned": 6}] * 3, None, 1.0, {"returned": 6}, [6, 8],
+     [{"returned": 6}, {"returned": 8, "raised": ""}], [{}, {}]],
+)  # fmt: skip
+def test_a_judge_of_calls_sees_one_reply_for_each_or_nothing(instructor, replies):
+    (question,) = instructor.questions("check(double)")
+    with pytest.raises(ValueError, match="no answer to the question"):
+        question.judge(replies)
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("check(double)\nassert double(1) == 2", "`assert double(1) == 2` stands in a trusted"),
+        ("x = 3\ncheck(x)", "`x = 3` stands in a trusted cell"),
+        ("check(double(3))", "called with constants and names"),
+        ("check(name=double)", "called with constants and names"),
+        ("mychecks.check(double)", "called with constants and names"),
+        ("from .mychecks import check", "stands in a trusted cell"),
+        ("check(", "line 2 of a trusted cell is no Python"),
+        ("unknown(double)", "calls unknown, which neither the cell nor a given cell imports"),
+        ("from mychecks import no_check\nno_check(double)", "no_check, which is no check"),
+        ("from mychecks import broken\nbroken(double)", "cannot be asked: ZeroDivisionError"),
+        ("from nowhere import check\ncheck(double)", "fails on this machine: ModuleNotFoundError"),
+    ],
+)
+def test_what_is_wrong_with_a_trusted_cell_is_said_in_one_sentence(instructor, source, complaint):
+    with pytest.raises(CourseError) as error:
+        instructor.questions(f"# nbwarden: trusted\n{source}")
+    assert complaint in str(error.value)
+
+
+def test_each_assignment_has_modules_of_its_own(instructor, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mychecks.py").write_text(MODULE.replace('"m"', '"other"'), encoding="utf-8")
+    (other / "helping.py").write_text("def double(x):\n    return x\n", encoding="utf-8")
+    files = {name: other / name for name in ("mychecks.py", "helping.py")}
+    second = Instructor(files, instructor.imports)
+    path = list(sys.path)
+    replies = [{"returned": 6}, {"returned": 8}]
+    judged = [one.questions("check(f)")[0].judge(replies) for one in (instructor, second)]
+    assert judged == [(1.0, "m"), (0.0, "other")]
+    assert "mychecks" not in sys.modules
+    assert sys.path == path
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_calls_say_what_came_of_each():
+    def f(x):
+        if x > 1:
+            raise ValueError("too large")
+        return x
+
+    returned, raised = calls([[1], [2]], f)
+    assert returned == {"returned": 1}
+    assert raised == {"raised": 'ValueError: too large, in: raise ValueError("too large")'}
+
+
+# ---------------------------------------------------------------- data
+
+
+PLAIN = strategies.recursive(
+    strategies.none()
+    | strategies.booleans()
+    | strategies.integers(-(10**300), 10**300)
+    | strategies.floats(allow_nan=False)
+    | strategies.complex_numbers(allow_nan=False)
+    | strategies.text(),
+    lambda part: (
+        strategies.lists(part)
+        | strategies.lists(part).map(tuple)
+        | strategies.dictionaries(strategies.text(), part)
+    ),
+    max_leaves=20,
+)
+
+
+@given(PLAIN)
+def test_plain_values_come_back_as_they_are(value):
+    again = data.unpack(data.pack(value))
+    assert again == value
+    assert type(again) is type(value)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6.0).reshape(2, 3).T, np.zeros((0, 3)), np.array(3.5), np.array([True, False]),
+        np.arange(3, dtype=np.int8), np.array([1 + 2j]), np.array([np.nan, -np.inf, -0.0]),
+        np.ones(3, np.float32)[::2], np.ones((2,), np.longdouble),
+    ],
+)  # fmt: skip
+def test_arrays_come_back_with_their_dtype_shape_and_bits(array):
+    again = data.unpack(data.pack([array, array.dtype.type(1)]))
+    assert again[0].dtype == array.dtype
+    assert again[0].shape == array.shape
+    assert again[0].tobytes() == array.tobytes()
+    assert again[0].flags.writeable
+    assert type(again[1]) is array.dtype.type
+
+
+class Sub(np.ndarray):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (Fraction(1, 2), "Fraction"), ({1}, "set"), (b"x", "bytes"), ({1: 2}, "dict"), (len,
+        "builtin_function_or_method"), (np.zeros(2).view(Sub), "Sub"), (threading.Lock(), "lock"),
+        (np.array(["a"]), "an array of dtype <U1"), (np.array([None]), "an array of dtype object"),
+        (1 << 20_000, "int"), (iter([]), "list_iterator"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_of_anything_else_the_name_of_its_type_comes(value, name):
+    again = data.unpack(data.pack({"deep": [value]}))["deep"][0]
+    assert isinstance(again, data.Other)
+    assert type(again).__name__ == name
+
+
+def test_what_holds_itself_ends_somewhere_and_what_is_too_large_is_refused():
+    loop: list[object] = []
+    loop.append(loop)
+    assert "list" in repr(data.unpack(data.pack(loop)))
+    with pytest.raises(ValueError, match="more than 20 MB"):
+        data.pack(np.zeros(3_000_000))
+    with pytest.raises(ValueError, match="more than 20 MB"):
+        data.pack([0] * 2_000_000)
+    wide = [loop] * 40
+    for _ in range(6):
+        wide = [wide] * 40
+    with pytest.raises(ValueError, match="more than 20 MB"):
+        data.pack(wide)
+
+
+def message(text: str, behind: bytes = b"") -> bytes:
+    return struct.pack("<I", len(text)) + text.encode() + behind
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"", b"\x01", b"\xff" * 100, struct.pack("<I", 2**32 - 1) + b"{}", message("["),
+        message("[1]"), message('{"x": 1}'), message('{"f": "1", "c": []}'), message('{"f": 1}'),
+        message('{"f": "x"}'), message('{"c": "0x1p0"}'), message('{"l": 3}'),
+        message('{"l": {"a": 1}}'), message('{"d": []}'), message('{"o": 3}'),
+        message("[" * 100_000), message('{"l":[' * 50 + "1" + "]}" * 50), message("1" * 5000),
+        message('{"a": ["<f8", [1], 0, false]}'), message('{"a": ["<f8", [-1], 0, false]}'),
+        message('{"a": ["|O", [1], 0, false]}', bytes(8)), message('{"a": ["<f8"]}'),
+        message('{"a": ["<f8", [1.5], 0, false]}', bytes(64)), message('{"a": [3, [1], 0, false]}'),
+        message('{"a": ["<f8", [1], -8, false]}', bytes(64)),
+        message('{"a": ["<f8", [4611686018427387904, 4], 0, false]}', bytes(64)),
+        message('{"a": ["<f8", [1099511627776, 0], 0, false]}'),
+        message('{"a": ["<f8", [' + ", ".join(["1"] * 64) + '], 0, false]}', bytes(8)),
+        message('{"a": ["|V8", [1], 0, false]}', bytes(8)),
+        message('{"a": ["f8,O", [1], 0, true]}', bytes(8)),
+        message('{"a": ["<f8", [true], 0, false]}', bytes(8)), bytes(50 << 20),
+    ],
+    ids=lambda forged: str(forged[4:44]),
+)  # fmt: skip
+def test_what_is_no_message_is_refused_and_nothing_else_happens(forged):
+    with pytest.raises(ValueError, match="message"):
+        data.unpack(forged)
+
+
+@given(strategies.binary(max_size=200), strategies.integers(0, 60))
+def test_a_damaged_message_is_a_value_or_refused(noise, at):
+    whole = data.pack({"a": [1.5, np.arange(3.0), "text", (None, True)]})
+    with suppress(ValueError):  # and no other error
+        data.unpack(whole[:at] + noise + whole[at + len(noise) :])
+
+
+def test_the_name_of_a_type_holds_nothing_that_is_not_printed():
+    name = type(data.unpack(message('{"o": "a\\u0000\\u001b[2J\\nb"}'))).__name__
+    assert name == "a[2Jb"
+    assert math.inf == data.unpack(data.pack(math.inf))
