@@ -32,6 +32,7 @@ from traitlets import Integer, List, Unicode
 from traitlets.config import Config
 
 from nbwarden import canonical
+from nbwarden.ask import CourseError, Instructor, is_trusted
 from nbwarden.canonical import Caps, UnreadableError
 from nbwarden.remembered import remembered
 from nbwarden.sandbox import Sandbox, SandboxError
@@ -73,7 +74,8 @@ class Intake(NotebookExporter):
         """Stand between the converter and the submitted files."""
         try:
             Sandbox(parent=self).check()
-        except SandboxError as error:
+            self._look_at_checks(converter)
+        except (SandboxError, CourseError) as error:
             raise NbGraderException(f"grading refused: {error}") from None
         plain = converter.init_assignment
 
@@ -93,6 +95,17 @@ class Intake(NotebookExporter):
                 path = os.path.join(folder, f"{name}.ipynb")
                 if path not in found and fnmatch.fnmatch(name, course.notebook_id):
                     found.append(path)
+
+    def _look_at_checks(self, converter: Autograde) -> None:
+        """CourseError if a trusted cell is wrong, before any mark is touched."""
+        course = converter.coursedir
+        folder = Path(course.format_path(course.source_directory, ".", course.assignment_id))
+        names = self._source_files(converter, course.assignment_id)
+        files = {name.as_posix(): (folder / name).resolve() for name in names}
+        for path in sorted(folder.glob("*.ipynb")):
+            source = source_notebook(path)
+            for cell in source.trusted:
+                Instructor.of(files, list(source.imports)).look_at(cell)
 
     @staticmethod
     def _expected(converter: Autograde) -> list[str]:
@@ -228,8 +241,6 @@ class Intake(NotebookExporter):
                 for path in self._source_files(converter, told["assignment"])
             },
             "imports": list(source.imports),
-            "modules": bool(self.extra_files),
-            "answers": list(source.answers),
         }
         return super().from_filename(filename, resources=resources, **kwargs)
 
@@ -286,12 +297,12 @@ class SourceNotebook:
     """What grading asks of an instructor's notebook.
 
     `order` are the grade_ids as they come, `imports` the statements that import what tests may
-    need, `answers` the names that students' cells define in the solution.
+    need, `trusted` the sources of the trusted cells.
     """
 
     order: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
-    answers: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
 
 
 def source_notebook(path: Path) -> SourceNotebook:
@@ -306,11 +317,10 @@ def source_notebook(path: Path) -> SourceNotebook:
 @cache
 def _source_notebook(path: Path, changed: int, size: int) -> SourceNotebook:
     cells = nbformat.read(path, as_version=4).cells
-    to_write = [c for c in cells if c.cell_type == "code" and not utils.is_locked(c)]
     return SourceNotebook(
         tuple(map(_grade_id, cells)),
         tuple(canonical.imports_of(cells)),
-        tuple(sorted(canonical.names_bound(to_write))),
+        tuple(c.source for c in cells if c.cell_type == "code" and is_trusted(c.source)),
     )
 
 
