@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -20,7 +21,7 @@ from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 
 import nbwarden
-from tests.parity.patterns import NOTEBOOKS, PATTERNS, Pattern
+from tests.parity.patterns import NOTEBOOKS, Pattern, chosen
 from tests.warden.course import _cell, empty_gradebook, graded_cell
 
 ASSIGNMENT = "patterns"
@@ -38,6 +39,8 @@ FILES = {
 }
 
 Scores = dict[str, tuple[float | None, float | None, bool]]
+Cells = dict[str, nbformat.NotebookNode]
+Hide = Callable[[nbformat.NotebookNode, Any], tuple[nbformat.NotebookNode, Any]]
 
 
 def build(root: Path) -> None:
@@ -80,15 +83,17 @@ def scores(root: Path, student: str) -> Scores:
         }
 
 
-def cells(root: Path, student: str) -> dict[str, nbformat.NotebookNode]:
-    """The graded cells by grade_id."""
-    folder = root / "autograded" / student / ASSIGNMENT
-    return {
-        cell.metadata.nbgrader.grade_id: cell
-        for name in NOTEBOOKS
-        for cell in nbformat.read(folder / f"{name}.ipynb", as_version=4).cells
-        if "nbgrader" in cell.metadata
-    }
+def graded_cells(root: Path, student: str, hide: Hide | None = None) -> Cells:
+    """The graded cells by grade_id, after `hide` has done its work on their notebooks."""
+    cells: Cells = {}
+    for name in NOTEBOOKS:
+        path = root / "autograded" / student / ASSIGNMENT / f"{name}.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        if hide:
+            notebook, _ = hide(notebook, {})
+        marked = (cell for cell in notebook.cells if "nbgrader" in cell.metadata)
+        cells |= {cell.metadata.nbgrader.grade_id: cell for cell in marked}
+    return cells
 
 
 def page(root: Path, student: str) -> str:
@@ -99,7 +104,7 @@ def page(root: Path, student: str) -> str:
 
 def patterns_of(notebook: str) -> list[Pattern]:
     """The patterns in a notebook, but for those whose package is not installed."""
-    return [p for p in PATTERNS if p.topic in NOTEBOOKS[notebook] and not p.is_missing]
+    return [p for p in chosen() if p.topic in NOTEBOOKS[notebook] and not p.is_missing]
 
 
 def _notebook(name: str) -> nbformat.NotebookNode:
@@ -130,7 +135,7 @@ def _submit(root: Path, student: str) -> None:
     """Hand in what was released, with the right answers or with the wrong ones."""
     folder = root / "submitted" / student / ASSIGNMENT
     _write_files(folder)
-    answers = {p.name: p.answer if student == "right" else p.wrong_answer for p in PATTERNS}
+    answers = {p.name: p.answer if student == "right" else p.wrong_answer for p in chosen()}
     for name in NOTEBOOKS:
         path = root / "release" / ASSIGNMENT / f"{name}.ipynb"
         notebook = nbformat.read(path, as_version=4)

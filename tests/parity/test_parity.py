@@ -7,16 +7,23 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
+from nbwarden.feedback import NOT_SHOWN, HideTests
 from tests.parity import course
 from tests.parity.course import STUDENTS
-from tests.parity.patterns import NOTEBOOKS, PATTERNS, Pattern
+from tests.parity.patterns import NOTEBOOKS, PATTERNS, Pattern, chosen
 
+#: What the wrong answer scores where nbwarden means to differ from nbgrader. A partial credit below
+#: 0 gives all points there, and is an error here.
+DIFFERS = {"less_than_nothing_is_everything-1": 0.0}
+CHOSEN = chosen()
 EACH_PATTERN = pytest.mark.parametrize(
     "pattern",
     [
@@ -27,10 +34,12 @@ EACH_PATTERN = pytest.mark.parametrize(
                 pattern.is_missing, reason=f"{pattern.needs or 'nothing'} is not installed"
             ),
         )
-        for pattern in PATTERNS
+        for pattern in CHOSEN
     ],
 )
-ALL = pytest.mark.cases(len(PATTERNS))
+ALL = pytest.mark.cases(len(CHOSEN))
+#: What only hidden tests print and warn begins with it.
+HIDDEN = "hidden:"
 
 
 @dataclass(frozen=True)
@@ -38,15 +47,15 @@ class Graded:
     """What became of both submissions: by student."""
 
     scores: dict[str, course.Scores]
-    cells: dict[str, dict[str, NotebookNode]]
+    cells: dict[str, course.Cells]
     pages: dict[str, str]
 
     @classmethod
-    def at(cls, root: Path) -> Graded:
-        """What lies in a course's folder."""
+    def at(cls, root: Path, hide: course.Hide | None) -> Graded:
+        """What lies in a course's folder; `hide` makes what students see of their notebooks."""
         return cls(
             scores={student: course.scores(root, student) for student in STUDENTS},
-            cells={student: course.cells(root, student) for student in STUDENTS},
+            cells={student: course.graded_cells(root, student, hide) for student in STUDENTS},
             pages={student: course.page(root, student) for student in STUDENTS},
         )
 
@@ -65,11 +74,17 @@ def plain(handed_in: Path) -> Graded:
     return _graded(handed_in, protected=False)
 
 
+@pytest.fixture(scope="module")
+def ours(handed_in: Path) -> Graded:
+    """Graded by nbwarden."""
+    return _graded(handed_in, protected=True)
+
+
 def _graded(handed_in: Path, protected: bool) -> Graded:
     root = handed_in.with_name("ours" if protected else "plain")
     shutil.copytree(handed_in, root)
     course.grade(root, protected)
-    return Graded.at(root)
+    return Graded.at(root, HideTests().preprocess if protected else None)
 
 
 # -------- the table itself
@@ -84,7 +99,8 @@ def test_there_are_many_patterns_and_no_two_of_a_name():
 @pytest.mark.without_sandbox
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_no_pattern_binds_what_a_wrong_answer_lacks(notebook: str):
-    patterns = [p for p in course.patterns_of(notebook) if not p.is_markdown]
+    topics = NOTEBOOKS[notebook]
+    patterns = [p for p in PATTERNS if p.topic in topics and not p.is_markdown]
     code = {p.name: (p.answer, p.wrong_answer, *p.tests) for p in patterns}
     bound = {name: set().union(*map(_bound, sources)) for name, sources in code.items()}
     for pattern in patterns:
@@ -140,9 +156,55 @@ def test_automatic_tests_are_written_out_when_released(handed_in: Path):
     assert not any("AUTOTEST" in source for source in sources.values())
 
 
-def _outputs_of(pattern: Pattern, cells: dict[str, NotebookNode]) -> str:
+# -------- parity
+
+
+@ALL
+@EACH_PATTERN
+def test_every_score_is_plain_nbgraders(
+    pattern: Pattern, plain: Graded, ours: Graded, record_property: Any
+):
+    ids = [pattern.name] * (pattern.manual is not None) + pattern.test_ids
+    rows = [
+        {
+            "topic": pattern.topic,
+            "pattern": pattern.name,
+            "cell": grade_id,
+            "points": pattern.manual if grade_id == pattern.name else pattern.points,
+            **{s: (plain.scores[s][grade_id][0], ours.scores[s][grade_id][0]) for s in STUDENTS},
+        }
+        for grade_id in ids
+    ]
+    record_property("parity", rows)
+    for student in STUDENTS:
+        of_plain, of_ours = ({i: g.scores[student][i] for i in ids} for g in (plain, ours))
+        if student == "wrong":
+            of_plain |= {i: (DIFFERS[i], None, False) for i in ids if i in DIFFERS}
+        assert of_ours == of_plain, _outputs_of(pattern, ours.cells[student])
+
+
+def _outputs_of(pattern: Pattern, cells: course.Cells) -> str:
     ids = (pattern.name, *pattern.test_ids)
     return "\n".join(f"{i}: {_shown(cells[i], pattern.varies)}" for i in ids)
+
+
+@ALL
+@EACH_PATTERN
+def test_students_see_what_plain_nbgrader_shows(pattern: Pattern, plain: Graded, ours: Graded):
+    for student in STUDENTS:
+        for grade_id in (pattern.name, *pattern.test_ids):
+            if student == "wrong" and grade_id in DIFFERS:
+                continue
+            expected = _shown(plain.cells[student][grade_id], pattern.varies)
+            if "BEGIN HIDDEN TESTS" in plain.cells[student][grade_id].source:
+                expected = _with_the_hidden_left_out(expected)
+            assert _shown(ours.cells[student][grade_id], pattern.varies) == expected, grade_id
+
+
+def test_what_a_hidden_test_prints_is_not_on_the_page(plain: Graded, ours: Graded):
+    for student in STUDENTS:
+        assert HIDDEN in _printed_on(plain.pages[student])
+        assert HIDDEN not in _printed_on(ours.pages[student])
 
 
 # -------- outputs
@@ -172,3 +234,15 @@ def _normal(text: str) -> str:
     """A text without addresses in memory and the numbers of processes."""
     text = re.sub(r"0x[0-9a-f]+", "0x…", text)
     return re.sub(r"(?:/tmp)?/ipykernel_\d+/\d+\.py", "cell.py", text)
+
+
+def _with_the_hidden_left_out(shown: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """What is left of a hidden test's outputs if one sentence stands for what it prints."""
+    kept = [parts for parts in shown if parts[0] in ("error", "execute_result")]
+    return kept if len(kept) == len(shown) else [("stdout", NOT_SHOWN), *kept]
+
+
+def _printed_on(page: str) -> str:
+    """What stands on a feedback page below its cells."""
+    areas = BeautifulSoup(page, "html.parser").select(".output_area, .jp-OutputArea-output")
+    return "\n".join(area.get_text() for area in areas)
