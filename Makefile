@@ -53,8 +53,8 @@ test: env needs  ## every kind of test, on a sample of each long list of cases
 test-all: env needs  ## the tests with every case
 	@$(BUILD) nice $(PYTEST) --all; status=$$?; wait; exit $$status
 
-test-quick: env  ## what needs no sandbox, no browser and no training
-	@$(PYTEST) -m "not sandbox and not browser and not training"
+test-quick: env  ## what needs no sandbox, no browser, no training and little time
+	@$(PYTEST) -m "not sandbox and not browser and not training and not slow"
 
 needs: env  ## a browser for the tests and `make pdf`, installed if there is none
 	@$(BIN)/python -m tests.needs

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import fnmatch
+import glob
 import os
+import re
+import shlex
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -13,11 +18,13 @@ from typing import Any, Protocol
 
 from nbgrader import utils
 from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.converters import Autograde
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from traitlets.config import Config
 
 from nbwarden import folders, transfer
+from nbwarden.files import Welcome
 from nbwarden.folders import Entry
 from nbwarden.intake import Intake
 from nbwarden.sandbox import Sandbox
@@ -38,7 +45,8 @@ class Outcome:
 
     `status` is "graded", "unchanged" (graded before, and the same files), "unreadable" (no valid
     notebook), "failed" (nbgrader gave up on it) or "lost" (by trouble on our side: a worker that
-    died, no disk space; it is tried again next time). `reason` says why, for the last three.
+    died, no disk space; it is tried again next time). `reason` says why, for the last three; for
+    the others it says which cells were missing, and is empty if none was.
     """
 
     assignment: str
@@ -117,7 +125,16 @@ class Course:
 
     def submissions(self, assignment: str) -> list[str]:
         """The students who handed in `assignment`, sorted."""
-        return sorted(self.api.get_submitted_students(assignment))
+        coursedir = self.api.coursedir
+        directory = coursedir.submitted_directory
+        regex = coursedir.format_path(directory, "(?P<student>.*)", assignment, escape=True)
+        students = set()
+        for pattern in ("*", ".*"):  # nbgrader passes over names that begin with a dot
+            for path in glob.glob(coursedir.format_path(directory, pattern, assignment)):
+                match = re.fullmatch(regex, path, re.DOTALL)
+                if match and os.path.isdir(path) and match["student"] != ".ipynb_checkpoints":
+                    students.add(match["student"])
+        return sorted(students)
 
     def submitted_assignments(self) -> list[str]:
         """The assignments that at least one student handed in, sorted."""
@@ -136,7 +153,24 @@ class Course:
         """Run `nbgrader generate_assignment`; RuntimeError with nbgrader's reason if it fails."""
         result = self.api.generate_assignment(assignment)
         if not result["success"]:
-            raise RuntimeError(f"{assignment} could not be generated: {said(result)}")
+            reason = said(result)
+            if "Cannot add or remove cells" in reason:
+                reason = self._on_other_cells(assignment)
+            raise RuntimeError(f"{assignment} could not be generated: {reason}")
+
+    def _on_other_cells(self, assignment: str) -> str:
+        """What to do where nbgrader refuses other cells than those that were graded."""
+        sqlite = self.db_url.startswith("sqlite")
+        database = f" {shlex.quote(f'--db={self.db_url}')}" if sqlite else ""
+        return (
+            "cells that nbgrader knows were added, removed or renamed, and the gradebook has "
+            "submissions with the cells as they were. Either make the cells again what they were, "
+            "or remove the assignment from the gradebook and run the same command again:\n"
+            f"    nbgrader db assignment remove {shlex.quote(assignment)} --force{database}\n"
+            "Then every submission is graded anew. What is lost: marks and comments given by hand "
+            "(`nbgrader export` writes the marks into a file), and the due date. Who handed in "
+            "before gets no points for a new cell."
+        )
 
     def _source(self, assignment: str) -> Path:
         directory = self.api.coursedir.source_directory
@@ -192,6 +226,14 @@ class Course:
         key = f"{assignment}-{folders.checksum(source)}"
         return Package(key, assignment, self.config, source, rows, names)
 
+    def welcome(self, package: Package) -> Welcome:
+        """Which files of a submission are of use to whoever grades it."""
+        excluded = Autograde(coursedir=self.api.coursedir, parent=self.api).exclude_overwriting
+        source_files = (e.name for e in package.source if not e.name.endswith(".ipynb"))
+        return Intake(config=self.config).welcome(
+            package.notebooks, source_files, excluded.get(package.assignment, [])
+        )
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep a second run on the same class from starting; BatchError if this one is it."""
@@ -223,22 +265,20 @@ class Run:
         self.students = {name: course.submissions(name) for name in assignments}
         self.total = sum(map(len, self.students.values()))
         Sandbox(config=course.config).check()  # before anything is changed
-        caps = Intake(config=course.config).caps
-        self.largest = max(caps.notebook, caps.file)
-        self._unchanged: list[Outcome] = []
+        self._settled: list[Outcome] = []  # without any work
         self._troubles = 0  # in a row
 
     def __iter__(self) -> Iterator[Outcome]:
         with self.course.alone(), self.course.opened() as engine:
             work = self.pool.run(self._jobs(engine))
             for job, result in work:
-                yield from self._say_unchanged()
+                yield from self._say_settled()
                 yield self._finish(engine, *job, result)
-            yield from self._say_unchanged()
+            yield from self._say_settled()
 
-    def _say_unchanged(self) -> Iterator[Outcome]:
-        said, self._unchanged = self._unchanged, []
-        yield from said
+    def _say_settled(self) -> Iterator[Outcome]:
+        settled, self._settled = self._settled, []
+        yield from settled
 
     def _jobs(self, engine: Engine) -> Iterator[Job]:
         """The jobs there are, made one by one as workers ask for them."""
@@ -249,19 +289,24 @@ class Run:
             self.course._generate_if_changed(engine, assignment, version)
             with transfer.explained(db_url), engine.begin() as connection:
                 package = self.course.package(connection, assignment, source)
+                welcome = self.course.welcome(package)
                 done = transfer.records(connection, assignment)
                 if self.force:  # if this run is killed, the next one goes on where it was
                     transfer.forget(connection, [submission for submission, _ in done.values()])
                     done = {}
             for student in students:
+                if not _fit_for_nbgrader(student):
+                    reason = "nbgrader cannot work with the name of the student's folder; rename it"
+                    self._settled.append(Outcome(assignment, student, "lost", reason))
+                    continue
                 path = self.course.path("submitted", student, assignment)
                 if path.parent.is_symlink():
                     path = path.parent
-                files = folders.pack(path, self.largest)
+                files = folders.pack(path, welcome.sort(path).taken)
                 handed_in = folders.checksum(files)
                 _, record = done.get(student, ("", None))
                 if record and self._stands(record, handed_in, version, assignment, student):
-                    self._unchanged.append(_remembered(record, assignment, student))
+                    self._settled.append(_remembered(record, assignment, student))
                     continue
                 with transfer.explained(db_url), engine.begin() as connection:
                     rows = transfer.submission_rows(connection, assignment, student)
@@ -314,6 +359,15 @@ class Run:
                 reason = "the gradebook was changed by another program meanwhile; grade it again"
                 return Outcome(assignment, student, "lost", reason, result.seconds)
         return Outcome(assignment, student, result.status, result.reason, result.seconds)
+
+
+def _fit_for_nbgrader(student: str) -> bool:
+    """Whether nbgrader finds a folder of this name, and a database and a terminal can take it.
+
+    nbgrader takes the name for a pattern, and one with brackets does not match itself.
+    """
+    odd = any(unicodedata.category(character) in ("Cc", "Cs") for character in student)
+    return not odd and fnmatch.fnmatchcase(student, student)
 
 
 def _remembered(record: Record, assignment: str, student: str) -> Outcome:

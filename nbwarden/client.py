@@ -13,7 +13,21 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 
 
 class PromptClient(AsyncKernelClient):
-    """Jupyter's client, without the wait for silence."""
+    """Jupyter's client, without the wait for silence, and without ears for the kernel's questions.
+
+    Nobody is there to answer `input()`, and what nobody reads would pile up here.
+    """
+
+    def start_channels(
+        self,
+        shell: bool = True,
+        iopub: bool = True,
+        stdin: bool = True,
+        hb: bool = True,
+        control: bool = True,
+    ) -> None:
+        """Connect, but not to the channel on which a kernel asks."""
+        super().start_channels(shell, iopub, False, hb, control)
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:
         """Wait until the kernel answers, and what it publishes arrives here.

@@ -16,6 +16,7 @@ from traitlets.config.loader import PyFileConfigLoader
 from nbwarden import gradebook
 from nbwarden.batch import Course, Job, Outcome, local_pool
 from nbwarden.cluster import ClusterPool
+from nbwarden.members import shown
 from nbwarden.sandbox import Sandbox
 from nbwarden.task import Result
 from nbwarden.workers import LocalPool
@@ -91,7 +92,7 @@ def grade(course: Course, names: list[str], arguments: argparse.Namespace) -> li
         with tqdm(total=run.total, unit="submission", desc="grading", dynamic_ncols=True) as bar:
             for outcome in run:
                 outcomes.append(outcome)
-                bar.set_postfix_str(f"{outcome.assignment}/{outcome.student}", refresh=False)
+                bar.set_postfix_str(f"{outcome.assignment}/{shown(outcome.student)}", refresh=False)
                 bar.update()
     return sorted(outcomes, key=lambda o: (o.assignment, o.student))
 
@@ -105,7 +106,9 @@ def _pool(arguments: argparse.Namespace) -> ClusterPool | LocalPool[Job, Result]
 
 def summary(course: Course, outcomes: list[Outcome], *, as_json: bool) -> int:
     """Print the gradebook and what could not be graded; 1 if something needs a person."""
-    troubled = [o for o in outcomes if o.reason]
+    fine = ("graded", "unchanged")
+    troubled = [o for o in outcomes if o.status not in fine]
+    remarked = [o for o in outcomes if o.reason]
     with course.gradebook as book:
         entries = gradebook.rows(book)
     if as_json:
@@ -117,9 +120,10 @@ def summary(course: Course, outcomes: list[Outcome], *, as_json: bool) -> int:
         return 1 if troubled else 0
     words = {"unreadable": "could not be read", "lost": "not graded"}
     remarks = {(o.assignment, o.student): words.get(o.status, o.status) for o in troubled}
+    remarks |= {(o.assignment, o.student): "see below" for o in remarked if o.status in fine}
     print("\n" + gradebook.table(entries, remarks))
-    for o in troubled:
-        print(f"{o.student}, {o.assignment}: {o.reason}")
+    for o in remarked:
+        print(f"{shown(o.student)}, {o.assignment}: {o.reason}")
     graded = sum(o.status == "graded" for o in outcomes)
     unchanged = sum(o.status == "unchanged" for o in outcomes)
     print(f"{graded} graded, {unchanged} unchanged since last time, {len(troubled)} in trouble.")

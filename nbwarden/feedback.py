@@ -8,8 +8,9 @@ feedback; `HideTests` runs when feedback is written; `markdown_to_html` is the f
 from __future__ import annotations
 
 import html
-import json
 import re
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import bleach  # type: ignore[import-untyped]
@@ -18,7 +19,7 @@ from jinja2 import BytecodeCache, Environment, pass_context
 from jinja2.bccache import Bucket
 from nbconvert.exporters import HTMLExporter, TemplateExporter
 from nbconvert.filters import Highlight2HTML
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbconvert.filters.markdown_mistune import MarkdownWithMath
 from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 from nbformat import NotebookNode
 from nbgrader import utils
@@ -26,8 +27,15 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Integer, List, Unicode
 
 from nbwarden.ask import is_trusted
-from nbwarden.canonical import is_base64
 from nbwarden.intake import preprocessed, released
+from nbwarden.pictures import (
+    Page,
+    Pictures,
+    Renderer,
+    ShowPictures,
+    is_base64,
+    is_picture,
+)
 from nbwarden.remembered import remembered
 
 _TAGS = (
@@ -47,20 +55,29 @@ _ATTRIBUTES = {
 }
 _STYLES = ["text-align", "color", "background-color", "font-weight", "font-style", "width"]
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_PICTURED = re.compile(r"!\[|<img", re.IGNORECASE)
 _TEXTS = ("text/plain", "text/latex", "text/markdown")
 
 
-def clean_html(text: str) -> str:
-    """HTML without scripts, forms, frames, foreign pictures, or links that run something."""
-    text = bleach.clean(
-        text,
+def clean_html(text: str, pictures: Pictures | None = None) -> str:
+    """HTML without scripts, forms, frames, foreign pictures, or links that run something.
+
+    Where there are `pictures`, those that are named are shown, or leave a sentence why not.
+    """
+    cleaner = bleach.Cleaner(
         tags=_TAGS,
-        attributes=_allowed,
-        protocols=["http", "https", "mailto", "data"],
+        attributes=_allowed_or_named if pictures else _allowed,
+        protocols=["http", "https", "mailto", "data", *(["attachment"] if pictures else [])],
         css_sanitizer=CSSSanitizer(allowed_css_properties=_STYLES),
+        filters=[partial(ShowPictures, pictures=pictures)] if pictures else [],
         strip=True,
     )
-    return _no_links_in_formulas(text)
+    return _no_links_in_formulas(cleaner.clean(text))
+
+
+def _allowed_or_named(tag: str, name: str, value: str) -> bool:
+    """As `_allowed`, but what may be shown of pictures is up to `ShowPictures`."""
+    return (tag, name) == ("img", "src") or _allowed(tag, name, value)
 
 
 def _allowed(tag: str, name: str, value: str) -> bool:
@@ -69,9 +86,7 @@ def _allowed(tag: str, name: str, value: str) -> bool:
     if name == "href":
         return value.startswith(("http://", "https://", "mailto:", "#"))
     if name == "src":  # a picture elsewhere would tell its server who reads this page, and when
-        kind, _, content = value.partition(";base64,")
-        pictures = ("data:image/png", "data:image/jpeg", "data:image/gif")
-        return kind in pictures and is_base64(content)
+        return is_picture(value)
     return True
 
 
@@ -89,16 +104,22 @@ def _no_links_in_formulas(text: str) -> str:
 @pass_context
 def markdown_to_html(context: Any, source: str) -> str:
     """The jinja filter `markdown2html`, cleaned: for text that anybody may have written."""
-    cell = context.get("cell") or {}
-    return _rendered(source, json.dumps(cell.get("attachments", {})))
+    if not _PICTURED.search(source):
+        return _rendered(source)
+    cell, resources = context.get("cell") or {}, context.get("resources") or {}
+    folder = resources.get("metadata", {}).get("path")
+    page = resources.setdefault("nbwarden_page", Page())
+    pictures = Pictures(cell.get("attachments", {}), Path(folder) if folder else None, page)
+    return clean_html(_html(source, pictures), pictures)
 
 
 @remembered
-def _rendered(source: str, attachments: str) -> str:
-    renderer = IPythonRenderer(
-        escape=False, attachments=json.loads(attachments), anchor_link_text="¶"
-    )
-    return clean_html(MarkdownWithMath(renderer=renderer).render(source))
+def _rendered(source: str) -> str:
+    return clean_html(_html(source, Pictures({}, None, Page())))
+
+
+def _html(source: str, pictures: Pictures) -> str:
+    return MarkdownWithMath(renderer=Renderer(pictures)).render(source)
 
 
 class SafeOutput(NbGraderPreprocessor):  # type: ignore[misc]

@@ -7,10 +7,11 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-#: No more entries of a folder that somebody else filled travel than this.
+#: Of a folder that somebody else filled, so many entries travel that nobody will look into.
 MOST = 1000
 
 
@@ -29,39 +30,45 @@ class Entry:
     size: int
 
 
-def pack(folder: Path, largest: int | None = None) -> tuple[Entry, ...]:
+def pack(folder: Path, taken: Collection[str] | None = None) -> tuple[Entry, ...]:
     """What is in a folder, sorted by name; follows no link and opens nothing but files.
 
     Parameters
     ----------
     folder : Path
         It may be a link itself: then that link is the only entry, and its name is ".".
-    largest : int, optional
-        Of a file with more bytes only the size is taken, as nobody will accept it.
+    taken : collection of str, optional
+        The files whose content is read; of all others only the size is taken, as nobody will
+        look into them, and of those no more than `MOST` are listed.
     """
     if folder.is_symlink():
         return (Entry(".", "link", 0, os.fsencode(os.readlink(folder)), 0),)
-    found: list[Entry] = []
+    entries: list[Entry] = []
+    others = 0
     for parent, folders, files in os.walk(folder, followlinks=False):
         folders.sort()
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         for name in sorted([*files, *links]):
             path = Path(parent, name)
-            if largest is None or len(found) < MOST:
-                found.append(_entry(path, path.relative_to(folder).as_posix(), largest))
-    return tuple(sorted(found, key=lambda entry: entry.name))
+            below = path.relative_to(folder).as_posix()
+            read = taken is None or below in taken
+            others += not read
+            if read or others <= MOST:
+                entries.append(_entry(path, below, read))
+    return tuple(sorted(entries, key=lambda entry: entry.name))
 
 
-def _entry(path: Path, name: str, largest: int | None) -> Entry:
+def _entry(path: Path, name: str, read: bool) -> Entry:
     info = path.lstat()
     if stat.S_ISLNK(info.st_mode):
         return Entry(name, "link", 0, os.fsencode(os.readlink(path)), 0)
     if not stat.S_ISREG(info.st_mode):
         return Entry(name, "other", 0, b"", 0)
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as stream:
-        small = largest is None or info.st_size <= largest
-        content = stream.read(info.st_size) if small else b""
+    content = b""
+    if read:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as stream:
+            content = stream.read(info.st_size)
     return Entry(name, "file", stat.S_IMODE(info.st_mode), content, info.st_size)
 
 
@@ -107,7 +114,7 @@ def put(entries: tuple[Entry, ...], target: Path) -> None:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     mark = f".{target.name}-nbw-"
-    for left in target.parent.glob(f"{_literal(mark)}*"):  # by a run that was killed
+    for left in target.parent.glob(f"{literal(mark)}*"):  # by a run that was killed
         _remove(left)
     staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=mark))
     try:
@@ -135,6 +142,6 @@ def _remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _literal(text: str) -> str:
-    """A text as a pattern that matches only itself."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in text)
+def literal(text: str) -> str:
+    """A text as a pattern that matches only itself, also where blanks at its ends are cut off."""
+    return "".join(f"[{c}]" if c in "*?[" or c.isspace() else c for c in text)

@@ -12,12 +12,9 @@ import fnmatch
 import glob
 import json
 import os
-import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +28,16 @@ from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme
 from traitlets import Integer, List, Unicode
 from traitlets.config import Config
 
-from nbwarden import canonical
+from nbwarden import canonical, renamed
 from nbwarden.ask import CourseError, Instructor, is_trusted
-from nbwarden.canonical import Caps, UnreadableError
+from nbwarden.files import Sorted, UnreadableError, Welcome, read_bytes
+from nbwarden.handed_in import NO_NOTEBOOK, Caps
+from nbwarden.pictures import ENDINGS
+from nbwarden.rebuild import notebook, plain_text, rebuild, unread_notebook
 from nbwarden.remembered import remembered
 from nbwarden.sandbox import Sandbox, SandboxError
 
 _MB = 2**20
-#: What nbgrader's exchange puts beside a submission, and needs again for the feedback.
-EXCHANGE = ("timestamp.txt", "submission_secret.txt")
 
 
 class Intake(NotebookExporter):
@@ -48,7 +46,8 @@ class Intake(NotebookExporter):
     extra_files = List(
         Unicode(),
         help="""Patterns of files that students may hand in beside the notebooks, such as "*.py".
-        Files with the names of the assignment's own files are expected in any case.""",
+        Pictures are welcome in any case; of files with the names of the assignment's own, those
+        that `c.Autograde.exclude_overwriting` names.""",
     ).tag(config=True)
 
     max_notebook = Integer(50, help="Megabytes that a submitted notebook may have.").tag(
@@ -59,9 +58,13 @@ class Intake(NotebookExporter):
         config=True
     )
 
+    max_files = Integer(
+        100, help="Megabytes that the files of a submission may have together."
+    ).tag(config=True)
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
-        self._left_out: dict[str, list[str]] = {}
+        self._files: dict[str, Sorted] = {}
         if isinstance(self.parent, Autograde):
             self._attach(self.parent)
 
@@ -89,7 +92,11 @@ class Intake(NotebookExporter):
         course = converter.coursedir
         folders = glob.glob(converter._format_source(course.assignment_id, course.student_id))
         expected = self._expected(converter)
-        for folder in folders:
+        for folder in [*converter.assignments, *folders]:
+            if "\n" in folder:  # nbgrader would stop there, and grade nobody who comes behind
+                self.log.error("%r was not graded: rename it, without a line break", folder)
+                converter.assignments.pop(folder, None)
+                continue
             found = converter.assignments.setdefault(folder, [])
             for name in expected:
                 path = os.path.join(folder, f"{name}.ipynb")
@@ -103,9 +110,10 @@ class Intake(NotebookExporter):
         names = self._source_files(converter, course.assignment_id)
         files = {name.as_posix(): (folder / name).resolve() for name in names}
         for path in sorted(folder.glob("*.ipynb")):
-            source = source_notebook(path)
-            for cell in source.trusted:
-                Instructor.of(files, list(source.imports)).look_at(cell)
+            source = canonical.source_notebook(path)
+            for cell in source.cells:
+                if cell.cell_type == "code" and is_trusted(cell.source):
+                    Instructor.of(files, list(source.imports)).look_at(cell.source)
 
     @staticmethod
     def _expected(converter: Autograde) -> list[str]:
@@ -127,61 +135,65 @@ class Intake(NotebookExporter):
         """Let the converter copy from a folder that holds only what may be taken in."""
         course = converter.coursedir
         folder = Path(converter._format_source(assignment_id, student_id))
-        wanted = {p.as_posix() for p in self._source_files(converter, assignment_id)}
         names = self._expected(converter)
-        left_out: list[str] = []
+        source_files = self._source_files(converter, assignment_id)
+        excluded = converter.exclude_overwriting.get(assignment_id, [])
+        files = Sorted(strange=["the whole folder, which is a link"])
+        if not _linked(folder):
+            files = self.welcome(names, map(str, source_files), excluded).sort(folder)
+        expected = {f"{name}.ipynb" for name in names}
         kept = course.submitted_directory
         with tempfile.TemporaryDirectory(prefix="nbw-in-") as scratch:
             course.submitted_directory = scratch
             try:
                 clean = Path(converter._format_source(assignment_id, student_id))
                 clean.mkdir(parents=True)
-                for path in self._regular_files(folder, left_out):
-                    name = path.relative_to(folder).as_posix()
-                    if name.removesuffix(".ipynb") in names:
-                        continue  # read by `from_filename`
-                    expected = name in wanted or name in EXCHANGE
-                    if not expected and not any(
-                        fnmatch.fnmatch(name, pattern) for pattern in self.extra_files
-                    ):
-                        left_out.append(name)
+                for name in files.taken:
+                    if name.lower().endswith(".ipynb"):
+                        if name not in expected:  # perhaps it is the one that counts
+                            files.strange.append(name)
                         continue
-                    try:
-                        content = canonical.read_bytes(path, self.caps.file)
-                    except UnreadableError:
-                        left_out.append(name)
-                        continue
+                    content = read_bytes(folder / name, self.caps.file)
                     if name == "timestamp.txt" and not _is_time(content):
                         self.log.warning("%s: %s is no time and was left out", student_id, name)
                         continue
                     target = clean / name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(content)
-                for name in names:  # nbgrader looks whether they are there
-                    (clean / f"{name}.ipynb").touch()
+                for name in expected:  # nbgrader looks whether they are there
+                    (clean / name).touch()
                 yield
             finally:
                 course.submitted_directory = kept
-        ignored = (".ipynb_checkpoints", "__pycache__", "timestamp.txt", ".DS_Store")
-        self._left_out[str(folder)] = [
-            name for name in left_out if not any(part in ignored for part in Path(name).parts)
-        ]
+        ignored = {NO_NOTEBOOK, ".ipynb_checkpoints", "__pycache__", "timestamp.txt", ".DS_Store"}
+        files.strange = [name for name in files.strange if ignored.isdisjoint(Path(name).parts)]
+        self._files[str(folder)] = files
 
-    def _regular_files(self, folder: Path, left_out: list[str]) -> Iterator[Path]:
-        """The folder's regular files, without following any link."""
-        if _linked(folder):
-            left_out.append("the whole folder, which is a link")
-            return
-        count = 0
-        for parent, folders, files in os.walk(folder, followlinks=False):
-            folders[:] = sorted(n for n in folders if not os.path.islink(os.path.join(parent, n)))
-            for name in sorted(files):
-                path = Path(parent, name)
-                count += 1
-                if stat.S_ISREG(path.lstat().st_mode) and count <= self.caps.files:
-                    yield path
-                else:
-                    left_out.append(path.relative_to(folder).as_posix())
+    def welcome(
+        self, notebooks: Iterable[str], source_files: Iterable[str], excluded: Iterable[str]
+    ) -> Welcome:
+        """Which files of a submission are taken in.
+
+        Parameters
+        ----------
+        notebooks : iterable of str
+            The assignment's, without endings.
+        source_files : iterable of str
+            The assignment's other files, below its folder.
+        excluded : iterable of str
+            Those of them that students may change (`exclude_overwriting`).
+        """
+        excluded = {*excluded}
+        pictures = (f"*{ending}" for ending in ENDINGS)
+        return Welcome(
+            notebooks=tuple(f"{name}.ipynb" for name in notebooks),
+            overwritten=frozenset(source_files) - excluded,
+            patterns=(*self.extra_files, *map(glob.escape, excluded), *pictures),
+            notebook=self.caps.notebook,
+            each=self.caps.file,
+            all=self.max_files * _MB,
+            files=self.caps.files,
+        )
 
     @staticmethod
     def _source_files(converter: Autograde, assignment_id: str) -> list[Path]:
@@ -199,18 +211,18 @@ class Intake(NotebookExporter):
         course = converter.coursedir
         with Gradebook(course.db_url, course.course_id) as gradebook:
             submission = gradebook.find_submission(assignment_id, student_id)
-            for notebook in submission.notebooks:
-                if fnmatch.fnmatch(str(notebook.name), course.notebook_id):
-                    for grade in notebook.grades:
+            for graded in submission.notebooks:
+                if fnmatch.fnmatch(str(graded.name), course.notebook_id):
+                    for grade in graded.grades:
                         by_hand = isinstance(grade.cell, TaskCell)  # never marked by a run
                         grade.auto_score = None if by_hand else 0
                         grade.needs_manual_grade = by_hand
             gradebook.db.commit()
 
     @staticmethod
-    def _void(gradebook: Gradebook, notebook: str, assignment: str, student: str) -> None:
+    def _void(gradebook: Gradebook, name: str, assignment: str, student: str) -> None:
         """Take back what a person gave as well: what they read is not there any more."""
-        for grade in gradebook.find_submission_notebook(notebook, assignment, student).grades:
+        for grade in gradebook.find_submission_notebook(name, assignment, student).grades:
             grade.auto_score, grade.manual_score, grade.extra_credit = 0, None, None
             grade.needs_manual_grade = False
         gradebook.db.commit()
@@ -234,7 +246,7 @@ class Intake(NotebookExporter):
             )
         course = converter.coursedir
         folder = Path(course.format_path(course.source_directory, ".", told["assignment"]))
-        source = source_notebook(folder / f"{told['notebook']}.ipynb")
+        source = canonical.source_notebook(folder / f"{told['notebook']}.ipynb")
         resources["nbwarden"] = {
             "files": {
                 path.as_posix(): str((folder / path).resolve())
@@ -249,30 +261,28 @@ class Intake(NotebookExporter):
         converter: Any = self.parent
         course = converter.coursedir
         folder = Path(course.format_path(course.source_directory, ".", told["assignment"]))
-        order = list(source_notebook(folder / path.name).order)
+        source = canonical.source_notebook(folder / path.name)
+        files = self._files.get(str(path.parent), Sorted())
         with Gradebook(told["db_url"], course.course_id) as gradebook:
             kept = gradebook.find_notebook(told["notebook"], told["assignment"])
-            known = canonical.known_cells(kept, order, self._released)
+            known = canonical.known_cells(kept, source, self._released)
             kernelspec = json.loads(kept.kernelspec or "{}")
-            unreadable = ""
-            notes: list[str] = []
             try:
                 if _linked(path.parent):
                     raise UnreadableError("the submitted folder is a link")
-                submitted = canonical.read_cells(path, self.caps)
-                cells, notes = canonical.rebuild(submitted, known)
+                expected = {*self._expected(converter)}
+                handed_in = renamed.find(
+                    path.parent, told["notebook"], expected, known, source.cells, self.caps
+                )
             except UnreadableError as error:
-                unreadable = str(error)
-                self.log.error("%s, %s: %s", told["student"], told["assignment"], unreadable)
-                cells = [cell.cell(None if cell.locked else cell.released) for cell in known]
+                self.log.error("%s, %s: %s", told["student"], told["assignment"], error)
                 self._void(gradebook, told["notebook"], told["assignment"], told["student"])
-        left_out = self._left_out.get(str(path.parent), [])
-        if left_out:
-            shown = ", ".join(f"`{canonical.plain_text(name)}`" for name in left_out[:10])
-            notes.append(f"Files that do not belong to the assignment were left out: {shown}.")
-        for note in notes:
+                return unread_notebook(known, _notes_on_files(files), kernelspec, str(error))
+        rebuilt = rebuild(handed_in, known, source.cells)
+        rebuilt.notes += _notes_on_files(files, handed_in.name)
+        for note in rebuilt.notes:
             self.log.warning("%s, %s: %s", told["student"], told["assignment"], note)
-        return canonical.notebook(cells, notes, kernelspec, unreadable)
+        return notebook(rebuilt, kernelspec)
 
     def _released(self, source: str) -> str:
         """A source without hidden tests and mark scheme."""
@@ -292,38 +302,6 @@ def preprocessed(
     return nb, resources
 
 
-@dataclass(frozen=True)
-class SourceNotebook:
-    """What grading asks of an instructor's notebook.
-
-    `order` are the grade_ids as they come, `imports` the statements that import what tests may
-    need, `trusted` the sources of the trusted cells.
-    """
-
-    order: tuple[str, ...] = ()
-    imports: tuple[str, ...] = ()
-    trusted: tuple[str, ...] = ()
-
-
-def source_notebook(path: Path) -> SourceNotebook:
-    """An instructor's notebook, read once for all students; empty if it is not on this machine."""
-    try:
-        found = path.stat()
-        return _source_notebook(path, found.st_mtime_ns, found.st_size)
-    except (OSError, ValueError):
-        return SourceNotebook()
-
-
-@cache
-def _source_notebook(path: Path, changed: int, size: int) -> SourceNotebook:
-    cells = nbformat.read(path, as_version=4).cells
-    return SourceNotebook(
-        tuple(map(_grade_id, cells)),
-        tuple(canonical.imports_of(cells)),
-        tuple(c.source for c in cells if c.cell_type == "code" and is_trusted(c.source)),
-    )
-
-
 def released(source: str, parent: Any) -> str:
     """A source as students got it, by the delimiters that are configured."""
     told = {name: parent.config[name] for name in ("ClearHiddenTests", "ClearMarkScheme")}
@@ -339,8 +317,23 @@ def _released(source: str, told: str) -> str:
     return str(cell.source)
 
 
-def _grade_id(cell: Any) -> str:
-    return str(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
+def _notes_on_files(files: Sorted, taken: str = "") -> list[str]:
+    strange = [name for name in files.strange if name != taken]
+    notes = []
+    if strange:
+        notes.append(
+            f"Files that do not belong to the assignment were left out: {_quoted(strange)}."
+        )
+    if files.large:
+        notes.append(
+            f"These files are too large, or too many, and were left out: {_quoted(files.large)}."
+        )
+    return notes
+
+
+def _quoted(names: list[str]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(f"`{plain_text(name)}`" for name in names[:10]) + more
 
 
 def _is_time(content: bytes) -> bool:

@@ -83,6 +83,12 @@ class Sandbox(KernelProvisionerBase):
         are kept in memory, and gone when the kernel ends. No file may be larger than this.""",
     ).tag(config=True)
 
+    files = Integer(
+        50_000,
+        help="""Files and folders that may lie in each of these three, together with what a fresh
+        one holds. A submission that makes more is stopped.""",
+    ).tag(config=True)
+
     hidden_packages = List(
         Unicode(),
         help="""Installed packages that students' code must not find, such as the one that holds
@@ -424,11 +430,22 @@ class Sandbox(KernelProvisionerBase):
                         used += process.memory_info().rss
             if used > self.memory * _MB:
                 self.reason = f"it used more than {self.memory} MB of memory"
+            elif self._most_files() > self.files:
+                self.reason = f"it made more than {self.files} files"
             elif time.monotonic() > end:
                 self.reason = f"it ran for more than {self.wall_time} seconds"
             if self.reason:
                 self._kill_all()
                 return
+
+    def _most_files(self) -> int:
+        """How many files lie in the fullest of the folders in memory: they take the system's."""
+        most = 0
+        for folder in ("/tmp", "/submission", "/dev/shm") if self.wanted else ():
+            with suppress(OSError):
+                system = os.statvfs(self.outside(folder))
+                most = max(most, system.f_files - system.f_ffree)
+        return most
 
     def _kill_all(self) -> None:
         """Kill the first process inside: the system kills all others with it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import json
 import logging
 import re
 import shutil
@@ -36,7 +37,7 @@ from traitlets.config import Config
 
 from nbwarden import canonical, folders, transfer
 from nbwarden.folders import Entry
-from nbwarden.intake import Intake
+from nbwarden.handed_in import NO_NOTEBOOK
 from nbwarden.transfer import Rows
 from nbwarden.warm import WARM
 
@@ -73,6 +74,7 @@ class Result:
 
     `status` is "graded", "unreadable" (no valid notebook; no points), "failed" (nbgrader gave up
     on it; no points) or "trouble" (nothing was learned about the submission: no disk space, say).
+    `reason` says why; of what was graded, it says which cells were missing.
     """
 
     status: str
@@ -119,20 +121,21 @@ def _run(package: Package, task: Task, root: Path) -> Result:
     course = open_course(config)
     submitted = Path(course.coursedir.format_path("submitted", student, assignment))
     folders.unpack(task.files, submitted)
-    status, reason = "graded", unreadable(submitted, package)
-    if reason:
-        status = "unreadable"
+    if not submitted.is_symlink() and not any(submitted.glob("*.ipynb")):
+        (submitted / NO_NOTEBOOK).touch()
     for step in (course.autograde, course.generate_feedback):
-        done = step(assignment, student, force=True)
+        done = step(assignment, folders.literal(student), force=True)  # nbgrader takes a pattern
         if not done["success"]:
             trouble = _trouble(done)
             if trouble:
                 return Result("trouble", trouble)
-            return Result("failed", reason or said(done), rows=_void(db_url, package, task))
+            return Result("failed", said(done), rows=_void(db_url, package, task))
     found = [
         folders.pack(Path(course.coursedir.format_path(step, student, assignment)))
         for step in ("autograded", "feedback")
     ]
+    autograded = Path(course.coursedir.format_path("autograded", student, assignment))
+    status, reason = _about(autograded, package)
     return Result(status, reason, 0.0, _rows(db_url, assignment, student), *found)
 
 
@@ -152,17 +155,16 @@ def _imports(package: Package) -> list[str]:
     return [name for name in found if name.partition(".")[0] not in own]
 
 
-def unreadable(folder: Path, package: Package) -> str:
-    """Why the submission cannot be read, or an empty text."""
-    caps = Intake(config=package.config).caps
+def _about(autograded: Path, package: Package) -> tuple[str, str]:
+    """What is known of a submission from its notebooks: its status, and the reason or a remark."""
+    remarks = []
     for name in package.notebooks:
-        try:
-            if folder.is_symlink():
-                raise canonical.UnreadableError("the submitted folder is a link")
-            canonical.read_cells(folder / f"{name}.ipynb", caps)
-        except canonical.UnreadableError as error:
-            return str(error)
-    return ""
+        path = autograded / f"{name}.ipynb"
+        about = json.loads(path.read_text("utf-8"))["metadata"].get("nbwarden", {})
+        if "unreadable" in about:
+            return "unreadable", about["unreadable"]
+        remarks += [about["remark"]] if "remark" in about else []
+    return "graded", "; ".join(remarks)
 
 
 def _void(db_url: str, package: Package, task: Task) -> Rows:

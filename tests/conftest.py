@@ -47,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 SLOW = {
     "browser": "looks at the built site",
     "sandbox": "runs submissions in the sandbox",
+    "slow": "computes for long in another way",
     "training": "trains networks",
 }
 LOOKS_AT_THE_SITE = {"site", "address", "browser"}

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import programs
+
 REPO = Path(__file__).resolve().parents[1]
 
 #: Seconds for what comes at once on an idle machine: only what never comes may take longer.
@@ -27,18 +29,28 @@ def only_one(lock: Path) -> Iterator[None]:
 
 
 def run(
-    *command: str | Path, cwd: Path = REPO, ok: bool = True
+    *command: str | Path, cwd: Path = REPO, ok: bool = True, new: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user in our environment would; a failure shows its output."""
+    """Run a command as a user in our environment would; a failure shows its output.
+
+    If it is one that `tests.programs` has imported, it is forked there; `new` asks for another
+    interpreter, where it matters how that begins.
+    """
+    words = [str(part) for part in command]
     beside = str(Path(sys.executable).parent)  # nbgrader calls `alembic`, which is installed there
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd,
-        env={**os.environ, "PATH": os.pathsep.join((beside, os.environ["PATH"]))},
-        capture_output=True,
-        encoding="utf-8",  # as `tests.machine` has every Python speak
-        check=False,
-    )
+    env = {**os.environ, "PATH": os.pathsep.join((beside, os.environ["PATH"]))}
+    imported = None if new else programs.module_of(words)
+    if imported:
+        done = programs.run(*imported, cwd, env)
+    else:
+        done = subprocess.run(
+            words,
+            cwd=cwd,
+            env=env,
+            capture_output=True,
+            encoding="utf-8",  # as `tests.machine` has every Python speak
+            check=False,
+        )
     if ok and done.returncode != 0:
         pytest.fail(f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}")
     return done

@@ -16,7 +16,12 @@ LINT = re.findall(
 )
 
 
-@pytest.mark.parametrize("command", LINT)
+SLOW = {"mypy": pytest.mark.slow}
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(line, marks=SLOW.get(line.split()[0], ())) for line in LINT]
+)
 def test_nothing_is_found_by(command: str):
     program, *arguments = command.split()
     run(tool(program), *arguments)

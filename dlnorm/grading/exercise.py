@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from unittest import mock
 
@@ -40,7 +41,7 @@ class Misconception:
         """The function's name, which reports count by."""
         return self.function.__name__
 
-    @property
+    @cached_property
     def hint(self) -> str:
         """What was likely done, why it is wrong; never the answer."""
         return " ".join((inspect.getdoc(self.function) or "").split())
@@ -82,7 +83,7 @@ class Check:
         """The program, line by line."""
         return [line.strip() for line in self.program.strip().splitlines()]
 
-    @property
+    @cached_property
     def functions(self) -> list[str]:
         """The student's functions that the program calls, in order of their first call."""
         called: dict[str, None] = {}
@@ -134,7 +135,7 @@ class ProblemSet:
         return {
             **what,
             "name": check.name,
-            "functions": functions,
+            "functions": list(functions),
             "says": check.says,
             "section": section(check.section, published() if with_mistakes else ""),
             "cases": cases,
@@ -162,12 +163,13 @@ class ProblemSet:
         for args in check.cases(np.random.default_rng(seed)):
             expected = _stored(checker.run(what, reference, args))
             case: Spec = {"args": args, "expected": expected, "variants": {}}
+            nudged = _nudged_copies(args, check.nudges) if wrong else []
             for misconception in wrong:
                 tried = {**reference, misconception.replaces: misconception.function}
                 ran = checker.run(what, tried, args)
                 shows = checker.difference(what, case, ran, brief=True)
                 as_compared = checker.without_signs if misconception.up_to_sign else _as_it_is
-                if not _is_settled(what, tried, case, as_compared(ran), as_compared, check.nudges):
+                if not _is_settled(what, tried, case, as_compared(ran), as_compared, nudged):
                     case["variants"][misconception.name] = None
                 elif shows:
                     case["variants"][misconception.name] = _stored(as_compared(ran))
@@ -185,7 +187,7 @@ def _is_settled(
     case: Spec,
     ran: Spec,
     as_compared: Callable[[Spec], Spec],
-    nudges: int,
+    nudged: list[Args],
 ) -> bool:
     """Whether an outcome stays what it is if the last digits of the arguments change.
 
@@ -196,13 +198,15 @@ def _is_settled(
         return True  # words
     as_ran = {"args": case["args"], "expected": _stored(ran), "right": case["expected"]}
     closely = {name: tolerance / 100 for name, tolerance in checker.TOLERANCE.items()}
-    generators = (np.random.Generator(np.random.PCG64(seed)) for seed in range(nudges))
     with mock.patch.dict(checker.TOLERANCE, closely):
-        again = (
-            as_compared(checker.run(what, functions, _nudged(case["args"], rng)))
-            for rng in generators
-        )
+        again = (as_compared(checker.run(what, functions, args)) for args in nudged)
         return not any(checker.difference(what, as_ran, other, brief=True) for other in again)
+
+
+def _nudged_copies(args: Args, count: int) -> list[Args]:
+    """The arguments, nudged in as many ways."""
+    generators = (np.random.Generator(np.random.PCG64(seed)) for seed in range(count))
+    return [_nudged(args, rng) for rng in generators]
 
 
 def _nudged(value: Any, rng: np.random.Generator) -> Any:

@@ -185,7 +185,7 @@ def test_the_command_is_a_module_too(package, tmp_path, monkeypatch):
     words = ["grade"] if package == "dlnorm" else []
     for option, status in (("--help", 0), ("--jobs=-1", 2)):
         monkeypatch.setenv("TMPDIR", str(tmp_path))
-        done = run(sys.executable, "-m", package, *words, option, ok=False)
+        done = run(sys.executable, "-m", package, *words, option, ok=False, new=True)
         assert done.returncode == status, done.stderr
         assert "--jobs" in done.stdout + done.stderr
     _, alive = psutil.wait_procs(processes_of(tmp_path), timeout=PATIENCE)

@@ -23,6 +23,7 @@ from bs4 import BeautifulSoup
 from book import build
 from dlnorm.grading import release, sections
 from dlnorm.grading.student import checker
+from tests.book.test_site import soup
 from tests.support import REPO, run
 
 REPOSITORY = "https://github.com/someone/their-course"
@@ -77,7 +78,7 @@ class Book(NamedTuple):
 
     def page(self, name: str) -> BeautifulSoup:
         """Return a parsed page."""
-        return BeautifulSoup((self.site / f"{name}.html").read_text("utf-8"), "html.parser")
+        return soup(self.site / f"{name}.html")
 
     @property
     def names(self) -> list[str]:

@@ -90,6 +90,7 @@ def tried(
     return list(rows.values()), faults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", sample("pages with mutants", PAGES, PAGES_SAMPLED), ids=lambda path: path.stem
 )

@@ -12,6 +12,7 @@ import argparse
 import ast
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
@@ -72,24 +73,27 @@ def submission(student: Student, assignment: str) -> str:
     return text[: len(text) // 2] if student.truncated else text
 
 
-def make(target: Path) -> None:
-    """Write the whole class below `target`."""
+#: Who hands in what.
+HANDED_IN = tuple((student, assignment) for student in CAST for assignment in student.hands_in)
+
+
+def make(target: Path, handed_in: Iterable[tuple[Student, str]] = HANDED_IN) -> None:
+    """Write the class below `target`, or some of its submissions."""
     refresh_sources(REPO)
-    for student in CAST:
-        for assignment in student.hands_in:
-            folder = target / "submitted" / student.name / assignment
-            folder.mkdir(parents=True, exist_ok=True)
-            files = {
-                path.name: path.read_bytes()
-                for path in (REPO / "assignments" / assignment).iterdir()
-                if path.is_file()
-            }
-            files[f"{assignment}.ipynb"] = submission(student, assignment).encode()
-            for name, content in files.items():
-                path = folder / name
-                # what has not changed keeps its date, and is not graded again
-                if not path.exists() or path.read_bytes() != content:
-                    path.write_bytes(content)
+    for student, assignment in handed_in:
+        folder = target / "submitted" / student.name / assignment
+        folder.mkdir(parents=True, exist_ok=True)
+        files = {
+            path.name: path.read_bytes()
+            for path in (REPO / "assignments" / assignment).iterdir()
+            if path.is_file()
+        }
+        files[f"{assignment}.ipynb"] = submission(student, assignment).encode()
+        for name, content in files.items():
+            path = folder / name
+            # what has not changed keeps its date, and is not graded again
+            if not path.exists() or path.read_bytes() != content:
+                path.write_bytes(content)
 
 
 if __name__ == "__main__":

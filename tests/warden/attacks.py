@@ -483,6 +483,43 @@ attack(
     "            open(f'{folder}/{number}', 'wb').write(bytes(2**23))\n"
     "    except OSError: pass\n    else: found(folder)\n" + WRONG,
 )
+attack(
+    "resources",
+    "memory that belongs to no process",
+    "memfd and System V segments, which no process's size shows",
+    call(
+        "import ctypes, os\nlibc = ctypes.CDLL(None)\nlibc.shmat.restype = ctypes.c_void_p\n"
+        "try: os.memfd_create('x')\nexcept OSError: pass\nelse: found('memfd')\n"
+        "number = libc.shmget(0, 2**26, 0o1600)\n"
+        "if number >= 0: found('a segment')"
+    ),
+)
+attack(
+    "resources",
+    "a million empty files",
+    "take the system's memory with names alone",
+    call(
+        "import os\nfor number in range(1_000_000):\n"
+        "    os.close(os.open(f'/tmp/{number}', os.O_CREAT))\nfound('files')"
+    ),
+)
+attack(
+    "resources",
+    "a flood of questions",
+    "ask on the channel that nobody reads",
+    call(
+        "session, kernel = get_ipython().kernel.session, get_ipython().kernel\n"
+        "for _ in range(300):\n"
+        "    session.send(kernel.stdin_socket, 'input_request', {'prompt': 'x' * 4_000_000},\n"
+        "                 parent=kernel.get_parent('shell'), ident=[b'x'])"
+    ),
+)
+attack(
+    "resources",
+    "a processor chosen",
+    "crowd the processor on which another submission runs",
+    call("import os\ntry: os.sched_setaffinity(0, {0})\nexcept OSError: pass\nelse: found()"),
+)
 attack("resources", "os._exit in a call", "end the process", call("import os\nos._exit(0)"))
 attack("resources", "os._exit in a cell", "end the process", WRONG + "import os\nos._exit(0)")
 attack(
@@ -620,6 +657,16 @@ attack(
         "for name in ('@TMP@/service', '\\0attack-canary'):\n"
         "    s = socket.socket(socket.AF_UNIX)\n    try: s.connect(name)\n"
         "    except OSError: continue\n    found(name)"
+    ),
+)
+attack(
+    "outside",
+    "sockets of other families",
+    "leave by a door that no network namespace closes",
+    call(
+        "import socket\nfor family in (socket.AF_VSOCK, socket.AF_PACKET, socket.AF_ALG, 29, 44):\n"
+        "    try: socket.socket(family, socket.SOCK_DGRAM)\n    except OSError: continue\n"
+        "    found(family)"
     ),
 )
 attack(
