@@ -11,7 +11,7 @@ from nbgrader.api import Gradebook
 
 from tests.batch.classes import Class
 from tests.support import run, tool
-from tests.warden.course import ASSIGNMENT
+from tests.warden.course import ASSIGNMENT, HELPER
 
 
 def hand_in(folder):
@@ -146,7 +146,7 @@ def test_another_version_of_the_assignment_grades_all_again(graded, tmp_path):
     again = graded.copy(tmp_path / "course")
     again.keep("s000", "s003", "s004")
     helper = again.root / "source" / ASSIGNMENT / "helper.py"
-    helper.write_text("def nearly(a, b):\n    return False\n", encoding="utf-8")
+    helper.write_text(HELPER.replace("judge_of([2 * x])", "judge_of([7 * x])"), encoding="utf-8")
     done = json.loads(again.grade("--json").stdout)
     assert {o["status"] for o in done["outcomes"]} == {"graded", "unreadable"}
     assert again.marks()["s000"]["test-double"][0] == 0

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from traitlets.config import Config
 
-from nbwarden import boot
+from nbwarden.inside import boot
 from nbwarden.sandbox import NO_SANDBOX, Sandbox, SandboxedKernelManager, SandboxError
 from nbwarden.warm import _HOLD
 from tests.support import PATIENCE
