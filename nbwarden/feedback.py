@@ -15,6 +15,7 @@ from typing import Any
 
 import bleach  # type: ignore[import-untyped]
 from bleach.css_sanitizer import CSSSanitizer  # type: ignore[import-untyped]
+from IPython.core.inputtransformer2 import TransformerManager
 from jinja2 import BytecodeCache, Environment, pass_context
 from jinja2.bccache import Bucket
 from nbconvert.exporters import HTMLExporter, TemplateExporter
@@ -187,18 +188,44 @@ class HideTests(NbGraderPreprocessor):  # type: ignore[misc]
         ]
         known = {line.strip() for source in shown for line in source.splitlines()}
         for cell, source in zip(nb.cells, shown, strict=True):
+            if cell.cell_type == "code" and utils.is_locked(cell) and _MAGIC.search(source):
+                known.update(map(str.strip, _as_run(source).splitlines()))
+        for cell, source in zip(nb.cells, shown, strict=True):
             if cell.cell_type == "code" and utils.is_locked(cell) and not is_trusted(cell.source):
-                if source != cell.source:
+                is_hidden = source != cell.source
+                if is_hidden:
                     cell.outputs = _without_text(cell.outputs)
+                    if cell.source.lstrip().startswith("%%"):
+                        _silence(cell.outputs)
                 for output in cell.outputs:
                     if output.output_type == "error":
-                        output.traceback = _without_source(output.traceback, known)
+                        output.traceback = _without_source(output.traceback, known, is_hidden)
             cell.source = source
         return nb, resources
 
 
 #: What stands in the place of what a test with a hidden part has printed or drawn.
 NOT_SHOWN = "What this test printed is not shown, since a part of it is hidden.\n"
+#: Lines that a traceback shows as Python: magics, the shell, and questions for help.
+_MAGIC = re.compile(r"^\s*[%!?]|=\s*[%!]|\?\s*$", re.MULTILINE)
+
+
+@remembered
+def _as_run(source: str) -> str:
+    """A cell as IPython runs it, and as a traceback shows it."""
+    transformer: Any = TransformerManager
+    try:
+        return str(transformer().transform_cell(source))
+    except SyntaxError:
+        return source
+
+
+def _silence(outputs: list[NotebookNode]) -> None:
+    """Leave of errors what kind they are: a magic that fails may say what its whole cell was."""
+    for output in outputs:
+        if output.output_type == "error":
+            output.evalue = "a part of this test is hidden, and so is what its error says"
+            output.traceback = [f"{output.ename}: {output.evalue}"]
 
 
 def _without_text(outputs: list[NotebookNode]) -> list[NotebookNode]:
@@ -209,8 +236,8 @@ def _without_text(outputs: list[NotebookNode]) -> list[NotebookNode]:
     return kept
 
 
-def _without_source(traceback: list[str], known: set[str]) -> list[str]:
-    """A traceback without lines that students do not know, and without the grader's files."""
+def _without_source(traceback: list[str], known: set[str], is_hidden: bool) -> list[str]:
+    """A traceback without lines that students do not know, and of a hidden test without files."""
     kept = []
     for part in traceback:
         text = _ANSI.sub("", part)
@@ -221,9 +248,9 @@ def _without_source(traceback: list[str], known: set[str]) -> list[str]:
                 kept.append(part)
             else:
                 kept.append(
-                    f"----> {failed}" if failed in known else "In a test that is not shown:"
+                    f"----> {failed}" if failed in known else "In lines that are not shown:"
                 )
-        elif not text.startswith("File "):
+        elif not (is_hidden and text.startswith("File ")):
             kept.append(part)
     return kept
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from book.browser import NoBrowserError, start
 from nbwarden.workers import cores
-from tests import attack_table, machine, matrix, needs
+from tests import attack_table, machine, matrix, needs, parity_table
 from tests.mutants import table as mutant_table
 from tests.sampling import Sample, of_commit, thin
 from tests.support import REPO, only_one
@@ -23,6 +23,7 @@ REPORTS = {
     REPO / "_build" / "reports" / "misconceptions.html": matrix.write,
     REPO / "_build" / "reports" / "attacks.html": attack_table.write,
     REPO / "_build" / "reports" / "mutants.html": mutant_table.write,
+    REPO / "_build" / "reports" / "parity.html": parity_table.write,
 }
 
 
@@ -51,7 +52,7 @@ SLOW = {
 }
 LOOKS_AT_THE_SITE = {"site", "address", "browser"}
 #: Folders whose tests grade in the sandbox, but for those marked `without_sandbox`.
-GRADES = {"batch", "sample_class", "warden"}
+GRADES = {"batch", "parity", "sample_class", "warden"}
 
 
 def pytest_configure(config: pytest.Config) -> None:

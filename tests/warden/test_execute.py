@@ -75,7 +75,7 @@ def test_of_a_hidden_contained_test_the_page_shows_what_happened_only(contained)
     assert graded.scores["test-double"] == 0
     assert SECRET not in graded.page
     assert "linspace" not in graded.page
-    assert "In a test that is not shown" in graded.text
+    assert "In lines that are not shown" in graded.text
     assert "ValueError: too small" in graded.text
     assert "raise ValueError('too small')" in graded.text
     assert "a part of it is hidden" in graded.text
