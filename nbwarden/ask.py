@@ -23,6 +23,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,14 @@ class Instructor:
     files: dict[str, Path]
     imports: list[str]
     _imported: dict[str, Any] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, files: dict[str, Path], imports: list[str]) -> Instructor:
+        """The instructor of these files as they are now, whose imports are made once a process."""
+        stats = ((name, path, path.stat()) for name, path in sorted(files.items()))
+        key = tuple((name, path, stat.st_mtime_ns, stat.st_size) for name, path, stat in stats)
+        return _instructor(key, tuple(imports))
 
     def questions(self, source: str) -> list[Question]:
         """Read a trusted cell.
@@ -73,31 +82,27 @@ class Instructor:
         CourseError
             If it holds anything but imports and calls of checks, or a check cannot be asked.
         """
-        imports, calls = parsed(source)
-        return [self._question(call, [*self.imports, *imports]) for call in calls]
+        return [_question(call, *asking) for call, asking in self._checks(source)]
 
-    def _question(self, call: ast.Call, imports: list[str]) -> Question:
-        name, given, students = _parts(call)
-        check = self._import(name, imports)
-        ask = getattr(check, "ask", None)
-        if not callable(ask):
-            raise CourseError(
-                f"a trusted cell calls {name}, which is no check: it has no attribute `ask`"
-            )
-        try:
-            question, judge = ask(*given)
-            text = base64.b64encode(pack(question)).decode()
-        except Exception as error:
-            shown = f"{type(error).__name__}: {error}"
-            raise CourseError(f"the check {ast.unparse(call)} cannot be asked: {shown}") from error
-        answer = getattr(check, "answer", _CALLS)
-        if answer == _CALLS:
-            judge = _of_calls(len(question), judge)
-        code = (
-            "__import__('nbwarden.inside.reply', fromlist=['reply'])"
-            f".reply({answer!r}, {students!r}, {text!r})"
-        )
-        return Question(name, code, judge)
+    def look_at(self, source: str) -> None:
+        """Raise CourseError if a trusted cell can be seen to be wrong without asking anything."""
+        if source not in self._seen:
+            self._checks(source)
+            self._seen.add(source)
+
+    def _checks(self, source: str) -> list[tuple[ast.Call, tuple[Any, list[Any], list[str]]]]:
+        """A trusted cell's calls: the check of each, its constants and the student's names."""
+        imports, calls = parsed(source)
+        found = []
+        for call in calls:
+            name, given, students = _parts(call)
+            check = self._import(name, [*self.imports, *imports])
+            if not callable(getattr(check, "ask", None)):
+                raise CourseError(
+                    f"a trusted cell calls {name}, which is no check: it has no attribute `ask`"
+                )
+            found.append((call, (check, given, students)))
+        return found
 
     def _import(self, name: str, imports: list[str]) -> Any:
         """What an import statement, the last one that does so, binds to a name."""
@@ -120,6 +125,31 @@ class Instructor:
                 shown = f"{type(error).__name__}: {error}"
                 raise CourseError(f"`{statement}` fails on this machine: {shown}") from error
         return space
+
+
+def _question(call: ast.Call, check: Any, given: list[Any], students: list[str]) -> Question:
+    """The question of one call; CourseError if the check cannot be asked."""
+    try:
+        question, judge = check.ask(*given)
+        text = base64.b64encode(pack(question)).decode()
+    except Exception as error:
+        shown = f"{type(error).__name__}: {error}"
+        raise CourseError(f"the check {ast.unparse(call)} cannot be asked: {shown}") from error
+    answer = getattr(check, "answer", _CALLS)
+    if answer == _CALLS:
+        judge = _of_calls(len(question), judge)
+    code = (
+        "__import__('nbwarden.inside.reply', fromlist=['reply'])"
+        f".reply({answer!r}, {students!r}, {text!r})"
+    )
+    return Question(ast.unparse(call.func), code, judge)
+
+
+@lru_cache(maxsize=8)
+def _instructor(
+    files: tuple[tuple[str, Path, int, int], ...], imports: tuple[str, ...]
+) -> Instructor:
+    return Instructor({name: path for name, path, *_ in files}, list(imports))
 
 
 def is_trusted(source: str) -> bool:

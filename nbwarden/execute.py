@@ -59,7 +59,7 @@ class SafeExecute(Execute):  # type: ignore[misc]
     async def _run(self, nb: NotebookNode, resources: Any) -> None:
         known = resources.get("nbwarden", {})
         files = {name: Path(path) for name, path in known.get("files", {}).items()}
-        instructor = Instructor(files, known.get("imports", []))
+        instructor = Instructor.of(files, known.get("imports", []))
         student = StudentKernel(self, nb, resources)
         deadline = time.monotonic() + self.submission_timeout
         try:

@@ -29,6 +29,7 @@ from traitlets import Integer, List, Unicode
 from traitlets.config import Config
 
 from nbwarden import canonical, renamed
+from nbwarden.ask import CourseError, Instructor, is_trusted
 from nbwarden.files import Sorted, UnreadableError, Welcome, read_bytes
 from nbwarden.handed_in import NO_NOTEBOOK, Caps
 from nbwarden.pictures import ENDINGS
@@ -76,7 +77,8 @@ class Intake(NotebookExporter):
         """Stand between the converter and the submitted files."""
         try:
             Sandbox(parent=self).check()
-        except SandboxError as error:
+            self._look_at_checks(converter)
+        except (SandboxError, CourseError) as error:
             raise NbGraderException(f"grading refused: {error}") from None
         plain = converter.init_assignment
 
@@ -100,6 +102,18 @@ class Intake(NotebookExporter):
                 path = os.path.join(folder, f"{name}.ipynb")
                 if path not in found and fnmatch.fnmatch(name, course.notebook_id):
                     found.append(path)
+
+    def _look_at_checks(self, converter: Autograde) -> None:
+        """CourseError if a trusted cell is wrong, before any mark is touched."""
+        course = converter.coursedir
+        folder = Path(course.format_path(course.source_directory, ".", course.assignment_id))
+        names = self._source_files(converter, course.assignment_id)
+        files = {name.as_posix(): (folder / name).resolve() for name in names}
+        for path in sorted(folder.glob("*.ipynb")):
+            source = canonical.source_notebook(path)
+            for cell in source.cells:
+                if cell.cell_type == "code" and is_trusted(cell.source):
+                    Instructor.of(files, list(source.imports)).look_at(cell.source)
 
     @staticmethod
     def _expected(converter: Autograde) -> list[str]:

@@ -17,7 +17,8 @@ td.number {{ text-align: right; }} .hole {{ background: #f88; }}
 </style>
 <h1>Attacks on the grader</h1>
 <p>{line}. A blank submission scores 0. Each attack is a submission of its own, graded among others
-that must not suffer from it, once with kernels that start cold and once with warm ones. Seconds are
+that must not suffer from it, once with kernels that start cold and once with warm ones; and once
+against contained test cells, in which a student may give themselves any mark. Seconds are
 those between one graded submission and the next, on a machine that runs other tests as well. A row
 in red is a hole.</p>
 <table><thead><tr><th scope="col">Against</th><th scope="col">Attack</th><th scope="col">Tries to
@@ -54,7 +55,7 @@ def _place(row: dict[str, Any]) -> tuple[str, str, str]:
 
 def _row(row: dict[str, Any]) -> str:
     hole = " class='hole'" if row["problems"] else ""
-    outcome = "; ".join(row["problems"]) or "held"
+    outcome = "; ".join(row["problems"]) or row.get("outcome", "held")
     return (
         f"<tr{hole}><td>{escape(row['kind'])}</td><th scope='row'>{escape(row['name'])}</th>"
         f"<td>{escape(row['tries'])}</td><td>{row['kernels']}</td>"

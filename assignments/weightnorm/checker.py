@@ -345,6 +345,7 @@ def is_reply(reply):
         and all(isinstance(reply[key], kind) for key, kind in kinds.items())
         and all(isinstance(text, str) for key in ("warnings", "changed") for text in reply[key])
         # what was stopped says why, and nothing else does
+        and reply["problem"] != ""
         and len({reply[key] is None for key in ("stopped", "problem", "raised")}) == 1
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 import sys
 import threading
@@ -100,6 +101,9 @@ def test_what_is_wrong_with_a_trusted_cell_is_said_in_one_sentence(instructor, s
     with pytest.raises(CourseError) as error:
         instructor.questions(f"# nbwarden: trusted\n{source}")
     assert complaint in str(error.value)
+    if "cannot be asked" not in complaint:  # that is found out by asking
+        with pytest.raises(CourseError, match=re.escape(complaint)):
+            instructor.look_at(f"# nbwarden: trusted\n{source}")
 
 
 def test_each_assignment_has_modules_of_its_own(instructor, tmp_path):

@@ -2,9 +2,11 @@
 
 The attacks are in `attacks.py`. They are graded in classes, with honest students among them, under
 the protection, and in two ways: as a worker of a batch does it, with kernels that are forked, and
-by plain `nbgrader autograde`, which starts every kernel anew. `make test-all` tries every attack in
-both ways; `make test` tries a sample, and cold starts on attacks on what starts or ends. Every
-attack has its own verdict, and its row in _build/reports/attacks.html.
+by plain `nbgrader autograde`, which starts every kernel anew. All are tried on trusted test cells,
+where they must gain nothing. The same are tried on contained ones, in which a student may give
+themselves any mark and read the test, and nothing else may happen. `make test-all` tries every
+attack in all ways; `make test` tries a sample, and cold starts on attacks on what starts or ends.
+Every attack has its own verdict, and its row in _build/reports/attacks.html.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from tests.warden.course import (
     SmallCourse,
     cell_of,
     own,
+    source_cells,
 )
 
 #: Where it matters how a kernel starts or ends: on what it holds, or what it finds beside it.
@@ -62,7 +65,14 @@ def classes(attacks, size):
 
 WARM_CLASSES = classes(of_each_kind(ATTACKS, 3), 8)
 COLD_CLASSES = classes(ATTACKS if Sample.everything else sample("cold", STARTS_OR_ENDS, 5), 8)
-CLASSES = [("warm", c) for c in WARM_CLASSES] + [("cold", c) for c in COLD_CLASSES]
+CONTAINED_CLASSES = classes(of_each_kind(ATTACKS, 1), 8)
+CLASSES = [
+    *(("trusted", "warm", attacks) for attacks in WARM_CLASSES),
+    *(("trusted", "cold", attacks) for attacks in COLD_CLASSES),
+    *(("contained", "warm", attacks) for attacks in CONTAINED_CLASSES),
+]
+#: Attacks that look for the text of a hidden test: where it runs, the student's process has it.
+READS_TESTS = ("the hidden test read", "the interpreter's memory read")
 #: Two students whose marks no attack may touch: one is graded first, one last.
 HONEST = ("0-first", "honest")
 #: Seconds that the limits below leave to an attack, on a machine ten times as busy as it should be.
@@ -150,14 +160,16 @@ def watched(root):
         yield Watch(root, Path(folder), stack)
 
 
-def verdict(graded):
+def verdict(graded, attack, cells):
     """What an attack achieved: nothing, if all is well."""
     told = []
-    if graded.score != 0:
+    if cells == "trusted" and graded.score != 0:
         told.append(f"it scored {graded.scores}")
     if graded.waiting:
         told.append(f"a person is asked to mark {graded.waiting}")
-    if FOUND in graded.output:
+    if not 0 <= graded.score <= 6:
+        told.append(f"it scored {graded.scores}, of 6 points that a run can give")
+    if FOUND in graded.output and not (cells == "contained" and attack.name in READS_TESTS):
         at = graded.output.index(FOUND)
         told.append(f"it got hold of something: {graded.output[at : at + 200]}")
     if SECRET in graded.page:
@@ -167,9 +179,11 @@ def verdict(graded):
 
 
 @pytest.mark.parametrize(
-    ("kernels", "attacks"), CLASSES, ids=lambda v: v if isinstance(v, str) else f"{len(v)} attacks"
+    ("cells", "kernels", "attacks"),
+    CLASSES,
+    ids=lambda v: v if isinstance(v, str) else f"{len(v)} attacks",
 )
-def test_no_attack_succeeds(attacks, kernels, tmp_path, monkeypatch, record_property):
+def test_no_attack_succeeds(attacks, kernels, cells, tmp_path, monkeypatch, record_property):
     def settings(config):
         limits(config)
         if kernels == "warm":
@@ -178,7 +192,7 @@ def test_no_attack_succeeds(attacks, kernels, tmp_path, monkeypatch, record_prop
             WARM.use()
 
     monkeypatch.setenv("ATTACK_CANARY", "ATTACK_" + "CANARY")
-    course = SmallCourse(tmp_path, settings=settings)
+    course = SmallCourse(tmp_path, source_cells(cells), settings)
     students = {f"a{number:02d}": attack for number, attack in enumerate(attacks)}
     for student in HONEST:
         course.submit(RIGHT, student=student)
@@ -202,20 +216,22 @@ def test_no_attack_succeeds(attacks, kernels, tmp_path, monkeypatch, record_prop
         if student in HONEST:
             assert graded.score == 6, f"{student} got {graded.scores}: {graded.output}"
             continue
-        attack, told = students[student], verdict(graded)
+        attack = students[student]
+        told = verdict(graded, attack, cells)
         if seconds > AT_MOST:
             told.append(f"it took {seconds:.0f} seconds")
         if told:
             wrong[attack.name] = told, graded.output[:1500]
         rows.append(
             {
-                "kernels": kernels,
+                "kernels": kernels if cells == "trusted" else f"{kernels}, contained",
                 "kind": attack.kind,
                 "name": attack.name,
                 "tries": attack.tries,
                 "score": graded.score,
                 "seconds": seconds,
                 "problems": [*told, *harm],
+                "outcome": "their own mark only, as in plain nbgrader" if graded.score else "held",
             }
         )
     record_property("attacks", rows)

@@ -301,3 +301,19 @@ def test_what_a_test_cell_may_do(freely, number):
     cell = cell_of(freely.notebook, f"t{number}")
     shown = "\n".join("\n".join(o.traceback) for o in cell.outputs if o.output_type == "error")
     assert freely.scores[f"t{number}"] == (0.5 if name == "partial credit" else 1), shown
+
+
+def test_a_trusted_cell_that_is_wrong_stops_grading_before_any_mark_is_touched(tmp_path):
+    cells = source_cells()
+    course = SmallCourse(tmp_path, cells)
+    assert course.grade(RIGHT).score == 6
+    source = tmp_path / "source" / "ps1" / "ps1.ipynb"
+    source.write_text(
+        source.read_text(encoding="utf-8").replace("check_shift(shift)", "shift(1) == 2"),
+        encoding="utf-8",
+    )
+    course.submit({})
+    log, succeeded = course.run("eve")
+    assert not succeeded
+    assert "grading refused: `shift(1) == 2` stands in a trusted cell" in log
+    assert course.outcome("eve", succeeded=False).score == 6
