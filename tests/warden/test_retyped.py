@@ -161,12 +161,12 @@ def graded(tmp_path_factory):
         path.write_text(code, encoding="utf-8")
     (course.folder("mia") / "my photo.png").write_bytes(b"my photo")
     for number in range(80):
-        with (course.submit(RIGHT, student="ned") / f"{number}.bin").open("wb") as stream:
+        with (course.submit(RIGHT, student="max") / f"{number}.bin").open("wb") as stream:
             stream.truncate(49 * 2**20)
-    (course.folder("ned") / "large.png").write_bytes(b"")
-    os.truncate(course.folder("ned") / "large.png", 49 * 2**20)
+    (course.folder("max") / "large.png").write_bytes(b"")
+    os.truncate(course.folder("max") / "large.png", 49 * 2**20)
     for number in range(3):
-        with (course.folder("ned") / f"figure{number}.png").open("wb") as stream:
+        with (course.folder("max") / f"figure{number}.png").open("wb") as stream:
             stream.truncate(49 * 2**20)
     with redirect_stdout(io.StringIO()) as printed:
         assert command.main(["--course", str(course.root)]) == 1  # because of ivy
@@ -273,10 +273,10 @@ def test_who_cannot_be_graded_is_named(graded):
 
 
 def test_large_files_are_neither_read_nor_missed(graded):
-    assert waits(graded["ned"])
-    assert "figure2.png, large.png" in graded["ned"].text
-    assert "These files are too large, or too many, and were left out" in graded["ned"].text
-    taken = {path.name for path in (graded.course.root / "autograded/ned/ps1").iterdir()}
+    assert waits(graded["max"])
+    assert "figure2.png, large.png" in graded["max"].text
+    assert "These files are too large, or too many, and were left out" in graded["max"].text
+    taken = {path.name for path in (graded.course.root / "autograded/max/ps1").iterdir()}
     assert taken == {"ps1.ipynb", "helper.py", "img", "figure0.png", "figure1.png"}
 
 
