@@ -15,7 +15,15 @@ import nbformat
 from nbgrader.api import Gradebook
 
 from tests.support import PATIENCE, REPO, run
-from tests.warden.course import ASSIGNMENT, RIGHT, SmallCourse, answer_cell, given, graded_cell
+from tests.warden.course import (
+    ASSIGNMENT,
+    RIGHT,
+    SmallCourse,
+    answer_cell,
+    empty_gradebook,
+    given,
+    graded_cell,
+)
 
 CONFIG = """
 import os
@@ -67,6 +75,10 @@ class Class:
     def folder(self, student: str) -> Path:
         """Where a student's submission lies."""
         return self.root / "submitted" / student / ASSIGNMENT
+
+    def begin_gradebook(self) -> None:
+        """Put nbgrader's empty gradebook there: to make one takes a new process two seconds."""
+        (self.root / "gradebook.db").write_bytes(empty_gradebook())
 
     def keep(self, *students: str) -> None:
         """Leave only these students' submissions, of a class whose others do not matter."""

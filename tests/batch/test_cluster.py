@@ -90,6 +90,7 @@ def test_a_cluster_gives_the_same_gradebook_though_a_worker_is_killed(
 ):
     address, workers = cluster
     made = handed_in.copy(tmp_path / "course")
+    made.begin_gradebook()
     running = made.start("--scheduler", address, "--json")
     made.has_begun(running)
     children = psutil.Process(workers[0].pid).children(recursive=True)

@@ -22,7 +22,7 @@ from tests.sampling import sample
 from tests.support import PATIENCE, REPO, run
 from tests.warden.course import ASSIGNMENT
 
-KILLS = len(sample("kills", range(20), 6))
+KILLS = len(sample("kills", range(20), 4))
 SEED = 20141215
 #: How often grading may have ended before a test came to disturb it.
 ATTEMPTS = 10
@@ -179,15 +179,16 @@ def test_workers_share_the_processors_evenly():
     assert said(code) == "True True True"
 
 
+@pytest.mark.cases(2)
+@pytest.mark.parametrize(("option", "status"), [("--help", 0), ("--jobs=-1", 2)])
 @pytest.mark.parametrize("package", ["dlnorm", "nbwarden"])
-def test_the_command_is_a_module_too(package, tmp_path, monkeypatch):
+def test_the_command_is_a_module_too(package, option, status, tmp_path, monkeypatch):
     """And one that is asked for help, or cannot begin, leaves nothing behind."""
     words = ["grade"] if package == "dlnorm" else []
-    for option, status in (("--help", 0), ("--jobs=-1", 2)):
-        monkeypatch.setenv("TMPDIR", str(tmp_path))
-        done = run(sys.executable, "-m", package, *words, option, ok=False, new=True)
-        assert done.returncode == status, done.stderr
-        assert "--jobs" in done.stdout + done.stderr
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    done = run(sys.executable, "-m", package, *words, option, ok=False, new=True)
+    assert done.returncode == status, done.stderr
+    assert "--jobs" in done.stdout + done.stderr
     _, alive = psutil.wait_procs(processes_of(tmp_path), timeout=PATIENCE)
     assert alive == []
 
@@ -211,6 +212,7 @@ def test_a_locked_gradebook_is_a_clear_error_and_changes_nothing(undisturbed, tm
 def test_a_gradebook_locked_half_way_keeps_what_was_done(handed_in, undisturbed, tmp_path):
     for attempt in range(ATTEMPTS):
         locked = handed_in.copy(tmp_path / f"course{attempt}")
+        locked.begin_gradebook()
         running = locked.start("--jobs", "1")
         locked.has_begun(running)
         with closing(sqlite3.connect(locked.root / "gradebook.db", timeout=PATIENCE)) as holder:
@@ -271,6 +273,7 @@ def test_files_that_may_not_grow_are_a_clear_error(handed_in, undisturbed, tmp_p
 def test_ctrl_c_stops_at_once_and_says_how_to_go_on(handed_in, undisturbed, tmp_path):
     for attempt in range(ATTEMPTS):
         made = handed_in.copy(tmp_path / f"course{attempt}")
+        made.begin_gradebook()
         running = made.start("--jobs", "2", start_new_session=True)
         made.has_begun(running)
         running.send_signal(signal.SIGSTOP)

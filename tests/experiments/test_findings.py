@@ -581,7 +581,12 @@ def test_settings_are_frozen_and_full_is_more_than_quick(name: str) -> None:
     assert all(field.name in repr(full) for field in fields(full))
 
 
-@pytest.mark.parametrize("name", ["ulyanov_2016", "invariances", "huang_2018"])
+TRAINED = [
+    pytest.param(name, marks=pytest.mark.training) for name in ("ulyanov_2016", "huang_2018")
+]
+
+
+@pytest.mark.parametrize("name", ["invariances", *TRAINED])
 def test_a_seed_gives_the_same_numbers_every_time(name: str) -> None:
     module = _run.module_of(name)
     one, two = (module.measure(module.Settings.quick(), 1) for _ in range(2))

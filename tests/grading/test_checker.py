@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from functools import cache
 
 import nbclient
 import nbformat
@@ -333,6 +334,11 @@ def test_a_finite_result_is_not_that_of_a_mistake_that_gives_nan():
 ZCA = PROBLEM_SETS["foundations"]
 
 
+@cache
+def whitening(check, seed):
+    return ZCA.spec(check, seed)
+
+
 @pytest.mark.parametrize("seed", [0, 1, release.STORED_SEED])
 def test_a_mistake_that_divides_by_what_should_be_0_is_named_by_its_other_cases(seed):
     """There it gives noise, another one for everybody, and whatever comes out will do."""
@@ -344,7 +350,7 @@ def test_a_mistake_that_divides_by_what_should_be_0_is_named_by_its_other_cases(
             out = sides * sizes / (sizes / np.sqrt(len(x))) @ axes
         return out.astype(x.dtype), None
 
-    judged = ZCA.spec("zca_whiten_forward", seed)
+    judged = whitening("zca_whiten_forward", seed)
     stored = [case["variants"].get("zca_eps_omitted") for case in judged["cases"]]
     assert stored[0] is not None
     assert None in stored[1:]
@@ -364,6 +370,8 @@ def test_noise_alone_names_no_mistake():
     assert checker.judge(judged, [lambda x: 3 * x])["misconception"] is None
 
 
+@pytest.mark.slow
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("check", ["pca_whiten", "zca_whiten_forward", "zca_whiten_backward"])
 def test_inputs_off_by_rounding_store_the_same(check, tmp_path, monkeypatch):
     """Another machine computes the cases with other last digits."""
@@ -406,7 +414,7 @@ def test_a_whitening_that_is_not_rotated_back_is_named_whatever_its_signs(signs)
         axes, eigenvalues = axes[:, ::-1] * signs[: len(axes)], eigenvalues[::-1]
         return (centered @ axes / np.sqrt(eigenvalues + eps)).astype(x.dtype), None
 
-    found = checker.judge(ZCA.spec("zca_whiten_forward", 0), [pca])
+    found = checker.judge(whitening("zca_whiten_forward", 0), [pca])
     assert found["misconception"] == "not_rotated_back", found["message"]
 
 

@@ -58,11 +58,6 @@ for cells in json.load(open(sys.argv[2], encoding="utf-8")):
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def sources():
-    release.refresh_sources(REPO)
-
-
 def released(name: str) -> nbformat.NotebookNode:
     return nbformat.read(REPO / "assignments" / name / f"{name}.ipynb", as_version=4)
 
