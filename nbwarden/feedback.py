@@ -7,6 +7,7 @@ feedback; `HideTests` runs when feedback is written; `markdown_to_html` is the f
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 from functools import partial
@@ -56,6 +57,7 @@ _ATTRIBUTES = {
 }
 _STYLES = ["text-align", "color", "background-color", "font-weight", "font-style", "width"]
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_CODE = re.compile(r"<(style|script)\b", re.IGNORECASE)
 _PICTURED = re.compile(r"!\[|<img", re.IGNORECASE)
 _TEXTS = ("text/plain", "text/latex", "text/markdown")
 
@@ -74,6 +76,25 @@ def clean_html(text: str, pictures: Pictures | None = None) -> str:
         strip=True,
     )
     return _no_links_in_formulas(cleaner.clean(text))
+
+
+def _inert(figure: str) -> str:
+    """A vector figure as a picture: browsers run nothing in one, and load nothing for it."""
+    content = base64.b64encode(figure.encode("utf-8", "replace")).decode()
+    return f'<img src="data:image/svg+xml;base64,{content}">'
+
+
+def _without_code(text: str) -> str:
+    """HTML without the contents of style sheets and scripts, whose tags are taken away later."""
+    kept, at = [], 0
+    for begin in _CODE.finditer(text):
+        if begin.start() >= at:
+            end = re.compile(rf"</{begin[1]}[^>]*>", re.IGNORECASE).search(text, begin.end())
+            if end is None:
+                break
+            kept.append(text[at : begin.start()])
+            at = end.end()
+    return "".join(kept) + text[at:]
 
 
 def _allowed_or_named(tag: str, name: str, value: str) -> bool:
@@ -163,7 +184,9 @@ class SafeOutput(NbGraderPreprocessor):  # type: ignore[misc]
                 plain = mime == "text/plain"
                 data[mime] = content if plain else _no_links_in_formulas(content)
             elif mime == "text/html" and isinstance(content, str):
-                data[mime] = clean_html(content)
+                data[mime] = clean_html(_without_code(content))
+            elif mime == "image/svg+xml" and isinstance(content, str):
+                data.setdefault("text/html", _inert(content))
             elif mime in ("image/png", "image/jpeg") and is_base64(content):
                 data[mime] = content
         made = NotebookNode(output_type=kind, data=NotebookNode(data), metadata=NotebookNode())

@@ -50,7 +50,7 @@ def marks(gradebook: Gradebook, assignment: str) -> list[Mark]:
 
 
 def rows(gradebook: Gradebook) -> list[Row]:
-    """Every submission in the gradebook, by assignment and student."""
+    """Every submission in the gradebook, by assignment and student, less what was late."""
     found = []
     for assignment in sorted(gradebook.assignments, key=lambda a: str(a.name)):
         for submission in sorted(assignment.submissions, key=lambda s: str(s.student_id)):
@@ -58,13 +58,14 @@ def rows(gradebook: Gradebook) -> list[Row]:
                 grade.cell.max_score
                 for notebook in submission.notebooks
                 for grade in notebook.grades
-                if grade.needs_manual_grade
+                if grade.needs_manual_grade and grade.manual_score is None
             )
             found.append(
                 Row(
                     str(assignment.name),
                     str(submission.student_id),
-                    float(submission.score),
+                    # as `nbgrader export` has it
+                    max(0.0, float(submission.score - submission.late_submission_penalty)),
                     float(submission.max_score),
                     float(waiting),
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ import shutil
 import pytest
 from nbgrader.api import Gradebook
 
+from nbwarden import gradebook
 from tests.batch.classes import Class
 from tests.support import run, tool
 from tests.warden.course import ASSIGNMENT, HELPER
@@ -150,6 +152,47 @@ def test_another_version_of_the_assignment_grades_all_again(graded, tmp_path):
     done = json.loads(again.grade("--json").stdout)
     assert {o["status"] for o in done["outcomes"]} == {"graded", "unreadable"}
     assert again.marks()["s000"]["test-double"][0] == 0
+
+
+#: Two points for each late hour, as a plug-in of nbgrader's.
+LATE = """
+from nbgrader.plugins import BasePlugin
+
+
+class Late(BasePlugin):
+    def late_submission_penalty(self, student, score, late):
+        return 2 * late / 3600
+"""
+
+
+def test_another_due_date_counts_and_the_gradebook_is_the_export(graded, tmp_path, monkeypatch):
+    again = graded.copy(tmp_path / "course")
+    again.keep("s000", "s005")
+    (again.root / "late.py").write_text(LATE, encoding="utf-8")
+    with (again.root / "nbgrader_config.py").open("a", encoding="utf-8") as stream:
+        stream.write('c.AssignLatePenalties.plugin_class = "late.Late"\n')
+    monkeypatch.setenv("PYTHONPATH", str(again.root))
+    with Gradebook(f"sqlite:///{again.root}/gradebook.db", "small") as book:
+        book.update_or_create_assignment(ASSIGNMENT, duedate="2026-03-01 09:00:00 UTC")
+        grade = book.find_grade("essay", "ps1", ASSIGNMENT, "s000")
+        grade.manual_score = 1.5  # given, and to be looked at again
+        assert grade.needs_manual_grade
+        book.db.commit()
+    done = json.loads(again.grade("--json", new=True).stdout)
+    assert {o["student"]: o["status"] for o in done["outcomes"]} == dict.fromkeys(
+        ("s000", "s005"), "graded"
+    )
+    run(tool("nbgrader"), "export", "--to", "marks.csv", cwd=again.root)
+    with (again.root / "marks.csv").open(encoding="utf-8") as stream:
+        exported = {r["student_id"]: r for r in csv.DictReader(stream) if r["student_id"] in
+                    ("s000", "s005")}  # fmt: skip
+    assert float(exported["s005"]["late_submission_penalty"]) == 2
+    with Gradebook(f"sqlite:///{again.root}/gradebook.db", "small") as book:
+        printed = {row.student: row for row in gradebook.rows(book)}
+    assert {s: printed[s].score for s in exported} == {
+        student: float(row["score"]) for student, row in exported.items()
+    }
+    assert printed["s000"].by_hand == 0
 
 
 def test_what_a_person_gave_stays(graded, tmp_path):
