@@ -31,11 +31,14 @@ class SourceCell:
 class SourceNotebook:
     """What grading asks of an instructor's notebook.
 
-    `imports` are the statements that import what tests may need.
+    `imports` are the statements that import what tests may need; `kernel` is the name of the kernel
+    it asks for, and `language` that kernel's.
     """
 
     cells: tuple[SourceCell, ...] = ()
     imports: tuple[str, ...] = ()
+    kernel: str = ""
+    language: str = "python"
 
 
 def source_notebook(path: Path) -> SourceNotebook:
@@ -49,8 +52,15 @@ def source_notebook(path: Path) -> SourceNotebook:
 
 @cache
 def _source_notebook(path: Path, changed: int, size: int) -> SourceNotebook:
-    cells = nbformat.read(path, as_version=4).cells
-    return SourceNotebook(tuple(map(_source_cell, cells)), tuple(imports_of(cells)))
+    notebook = nbformat.read(path, as_version=4)
+    cells, kernel = notebook.cells, notebook.metadata.get("kernelspec", {})
+    language = kernel.get("language") or notebook.metadata.get("language_info", {}).get("name")
+    return SourceNotebook(
+        tuple(map(_source_cell, cells)),
+        tuple(imports_of(cells)),
+        str(kernel.get("name", "")),
+        str(language or "python").lower(),
+    )
 
 
 def _source_cell(cell: NotebookNode) -> SourceCell:

@@ -77,7 +77,7 @@ class Intake(NotebookExporter):
         """Stand between the converter and the submitted files."""
         try:
             Sandbox(parent=self).check()
-            self._look_at_checks(converter)
+            self._look_at_source(converter)
         except (SandboxError, CourseError) as error:
             raise NbGraderException(f"grading refused: {error}") from None
         plain = converter.init_assignment
@@ -103,14 +103,19 @@ class Intake(NotebookExporter):
                 if path not in found and fnmatch.fnmatch(name, course.notebook_id):
                     found.append(path)
 
-    def _look_at_checks(self, converter: Autograde) -> None:
-        """CourseError if a trusted cell is wrong, before any mark is touched."""
+    def _look_at_source(self, converter: Autograde) -> None:
+        """CourseError if a notebook cannot be graded for anyone, before any mark is touched."""
         course = converter.coursedir
         folder = Path(course.format_path(course.source_directory, ".", course.assignment_id))
         names = self._source_files(converter, course.assignment_id)
         files = {name.as_posix(): (folder / name).resolve() for name in names}
         for path in sorted(folder.glob("*.ipynb")):
             source = canonical.source_notebook(path)
+            if source.language != "python":
+                raise CourseError(
+                    f"{path.name} asks for the kernel {source.kernel!r} ({source.language}); this "
+                    "grader runs Python"
+                )
             for cell in source.cells:
                 if cell.cell_type == "code" and is_trusted(cell.source):
                     Instructor.of(files, list(source.imports)).look_at(cell.source)

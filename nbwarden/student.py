@@ -41,7 +41,7 @@ class StudentKernel:
         """Start the sandbox; SandboxError if it does not come up."""
         self.started += 1
         manager = SandboxedKernelManager(folder=self.folder, config=self.execute.config)
-        self.client = _Client(_scratch(self.nb), manager, self.execute)
+        self.client = _Client(_scratch(), manager, self.execute)
         try:
             await self.client.async_start_new_kernel()
             await self.client.async_start_new_kernel_client()
@@ -186,11 +186,10 @@ def _read(text: Any) -> dict[str, Any]:
     return {}
 
 
-def _scratch(nb: NotebookNode) -> NotebookNode:
-    """A notebook of one cell, for the same kernel."""
-    metadata = {key: value for key, value in nb.metadata.items() if key == "kernelspec"}
+def _scratch() -> NotebookNode:
+    """A notebook of one cell. Whatever its kernel was called elsewhere, here it is this Python."""
     cells = [new_cell("code", "")]
-    return NotebookNode(cells=cells, metadata=metadata, nbformat=4, nbformat_minor=5)
+    return NotebookNode(cells=cells, metadata={}, nbformat=4, nbformat_minor=5)
 
 
 def error_output(name: str, text: str) -> NotebookNode:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 
+import nbformat
 import pytest
 
 from tests.warden.course import (
@@ -316,4 +317,24 @@ def test_a_trusted_cell_that_is_wrong_stops_grading_before_any_mark_is_touched(t
     log, succeeded = course.run("eve")
     assert not succeeded
     assert "grading refused: `shift(1) == 2` stands in a trusted cell" in log
+    assert course.outcome("eve", succeeded=False).score == 6
+
+
+def test_a_kernel_of_another_name_is_python_and_one_of_another_language_stops_grading(tmp_path):
+    course = SmallCourse(tmp_path)
+    source = tmp_path / "source" / "ps1" / "ps1.ipynb"
+    notebook = nbformat.read(source, as_version=4)
+    notebook.metadata.kernelspec = {
+        "name": "conda-env-ml-py",
+        "display_name": "ml",
+        "language": "python",
+    }
+    nbformat.write(notebook, source)
+    assert course.api.generate_assignment("ps1", force=True)["success"]
+    assert course.grade(RIGHT).score == 6
+    notebook.metadata.kernelspec = {"name": "ir", "display_name": "R", "language": "R"}
+    nbformat.write(notebook, source)
+    log, succeeded = course.run("eve")
+    assert not succeeded
+    assert "ps1.ipynb asks for the kernel 'ir' (r); this grader runs Python" in log
     assert course.outcome("eve", succeeded=False).score == 6
