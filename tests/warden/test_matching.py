@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from nbwarden.canonical import Known, SourceCell
-from nbwarden.files import UnreadableError
-from nbwarden.handed_in import Caps, Cell
+from nbwarden.files import UnreadableError, Welcome
+from nbwarden.folders import pack
+from nbwarden.handed_in import Caps, Cell, read_cells
 from nbwarden.names import bound_in, defined_in
 from nbwarden.rebuild import rebuild
 from nbwarden.renamed import HandedIn, find
@@ -306,6 +307,28 @@ def write(folder, name, cells):
     path = folder / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"cells": made, "nbformat": 4}), encoding="utf-8")
+
+
+def test_lines_end_in_one_way_whoever_saved_them(tmp_path):
+    write(tmp_path, "ps1.ipynb", [Cell("code", "a = 1\r\nb = 2\rc = 3\n")])
+    (cell,) = read_cells(tmp_path / "ps1.ipynb", Caps())
+    assert cell.source == "a = 1\nb = 2\nc = 3\n"
+
+
+def test_names_and_sizes_decide_before_anything_is_read(tmp_path):
+    welcome = Welcome(("ps1.ipynb",), frozenset({"given.csv"}), ("*.py",), 2000, 1000, 2500, 200)
+    sizes = {"ps1.ipynb": 900, "a.py": 1000, "b.py": 1001, "c.py": 700, "d.py": 600, "z.py": 1}
+    for name, size in {**sizes, "given.csv": 5, **{f"{n}.bin": 2**40 for n in range(80)}}.items():
+        with (tmp_path / name).open("wb") as stream:
+            stream.truncate(size)
+    (tmp_path / "link.py").symlink_to("a.py")
+    files = welcome.sort(tmp_path)
+    assert files.taken == ["ps1.ipynb", "a.py", "d.py"]
+    assert files.large == ["b.py", "c.py", "z.py"]
+    assert len(files.strange) == 81
+    packed = {entry.name: entry for entry in pack(tmp_path, files.taken)}
+    assert sum(len(entry.content) for entry in packed.values()) == 2500 + len("a.py")
+    assert packed["7.bin"].size == 2**40
 
 
 def found(folder, expected=("ps1",)):
