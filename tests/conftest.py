@@ -85,10 +85,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("browser")
         if GRADES.intersection(item.path.parts) and not item.get_closest_marker("without_sandbox"):
             item.add_marker("sandbox")
-    # whole files, as each is for one worker: those that wait, then those that look at the site
-    waits = {item.path for item in items if item.get_closest_marker("sandbox")}
-    looks = {item.path for item in items if item.get_closest_marker("browser")}
-    items.sort(key=lambda item: (item.path not in waits, item.path not in looks))
+    # whole files, as each is for one worker: those that wait, those that look at the site, and
+    # what computes for long, so that nothing long is left for the end
+    first = [
+        {item.path for item in items if item.get_closest_marker(marker)}
+        for marker in ("sandbox", "browser", "slow")
+    ]
+    items.sort(key=lambda item: [item.path not in paths for paths in first])
 
 
 @pytest.hookimpl(tryfirst=True)  # before anything is made for the test

@@ -22,7 +22,7 @@ import pytest
 
 from tests import needs
 from tests.batch.classes import Class, marks
-from tests.support import PATIENCE, REPO, run
+from tests.support import PATIENCE, REPO, run, tool
 
 
 @pytest.fixture(scope="module")
@@ -192,16 +192,6 @@ def test_the_gradebook_may_be_in_postgresql(handed_in, local, tmp_path, short_pa
         again = json.loads(made.grade("--json").stdout)
         assert {o["status"] for o in again["outcomes"]} == {"unchanged", "unreadable"}
         # and plain nbgrader, with the protection, goes on there
-        env = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        }
-        subprocess.run(
-            ["nbgrader", "autograde", "ps1", "--student", "s000", "--force"],
-            check=True,
-            cwd=made.root,
-            env=env,
-            capture_output=True,
-        )
+        run(tool("nbgrader"), "autograde", "ps1", "--student", "s000", "--force", cwd=made.root)
         assert marks(url) == local.marks()
         assert not (made.root / "gradebook.db").exists()
