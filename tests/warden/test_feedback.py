@@ -91,7 +91,7 @@ def test_a_vector_figure_is_shown_as_a_picture_in_which_nothing_runs():
     ("page", "text"),
     [
         ("<style scoped>.a {color: red}</style><table><tr><td>1</td></tr></table>", "1"),
-        ("a<SCRIPT>var x = 1 < 2;</script >b<style>c</STYLE>d", "abd"),
+        ("a<SCRIPT>var x = 1 < 2;</script >:b<style>c</STYLE>:d", "a:b:d"),
         ("a<style>x<script>y</style>b", "ab"),
         ("a<styles>b</styles>", "ab"),
         ("a<script>b", "ab"),  # what has no end is no style sheet: its text stays
