@@ -240,7 +240,12 @@ def _shown(cell: NotebookNode, varies: bool = False) -> list[tuple[str, ...]]:
 
 
 def _normal(text: str) -> str:
-    """A text without addresses in memory, numbers of processes, and folders of the library."""
+    """A text without addresses, numbers of processes, folders of the library, and the width.
+
+    A traceback begins with a line as wide as the terminal of whoever started the kernel.
+    """
+    text = re.sub(r"-{40,}", "---", text)
+    text = re.sub(r" *Traceback \(most recent call last\)", " Traceback", text)
     text = re.sub(r"0x[0-9a-f]+", "0x…", text)
     text = re.sub(r"File \S*/(?=[^/\s]+:\d)", "File ", text)
     return re.sub(r"(?:/tmp)?/ipykernel_\d+/\d+\.py", "cell.py", text)
