@@ -130,16 +130,24 @@ def is_test(cell: NotebookNode) -> bool:
 
 
 def _credited(output: NotebookNode, cell: NotebookNode) -> NotebookNode:
-    """An output of a contained test; if it is a partial credit, one that the cell can have."""
+    """An output of a contained test, which nbgrader can read as a partial credit or not at all.
+
+    It gives up the whole submission for more points than the cell has, and for a result without a
+    text.
+    """
     if output.output_type == "execute_result":
+        text = output.data.get("text/plain")
+        if not text:
+            shown: NotebookNode = new_output("display_data", output.data)
+            return shown
+        points = float(cell.metadata["nbgrader"].get("points") or 0)
         try:
-            credit = float(output.data.get("text/plain", ""))
+            credit = float(text)
         except ValueError:
             return output
-        points = float(cell.metadata["nbgrader"].get("points") or 0)
-        if not (math.isfinite(credit) and 0 <= credit <= points):
-            text = f"the test's partial credit is {credit:g}, and it has {points:g} points"
-            return error_output("ValueError", text)
+        if not credit <= points:  # nor any number at all
+            complaint = f"the test's partial credit is {credit:g}, and it has {points:g} points"
+            return error_output("ValueError", complaint)
     return output
 
 

@@ -20,9 +20,6 @@ from tests.parity import course
 from tests.parity.course import STUDENTS
 from tests.parity.patterns import NOTEBOOKS, PATTERNS, Pattern, chosen
 
-#: What the wrong answer scores where nbwarden means to differ from nbgrader. A partial credit below
-#: 0 gives all points there, and is an error here.
-DIFFERS = {"less_than_nothing_is_everything-1": 0.0}
 CHOSEN = chosen()
 EACH_PATTERN = pytest.mark.parametrize(
     "pattern",
@@ -178,8 +175,6 @@ def test_every_score_is_plain_nbgraders(
     record_property("parity", rows)
     for student in STUDENTS:
         of_plain, of_ours = ({i: g.scores[student][i] for i in ids} for g in (plain, ours))
-        if student == "wrong":
-            of_plain |= {i: (DIFFERS[i], None, False) for i in ids if i in DIFFERS}
         assert of_ours == of_plain, _outputs_of(pattern, ours.cells[student])
 
 
@@ -193,8 +188,6 @@ def _outputs_of(pattern: Pattern, cells: course.Cells) -> str:
 def test_students_see_what_plain_nbgrader_shows(pattern: Pattern, plain: Graded, ours: Graded):
     for student in STUDENTS:
         for grade_id in (pattern.name, *pattern.test_ids):
-            if student == "wrong" and grade_id in DIFFERS:
-                continue
             cell = plain.cells[student][grade_id]
             expected = _shown(cell, pattern.varies)
             seen = _shown(ours.cells[student][grade_id], pattern.varies)
