@@ -120,10 +120,12 @@ class SafeExecute(Execute):  # type: ignore[misc]
         """What a judge says: no points and a message if what came back is beyond it."""
         try:
             share, message = question.judge(reply)
+            if math.isnan(share):  # so were the student's numbers
+                raise ValueError("NaN of the points")
         except Exception as error:
             self.log.warning("the judge of %s failed: %r", question.check, error, exc_info=True)
             return 0.0, f"What your functions returned cannot be judged: {error}"
-        if not (math.isfinite(share) and 0 <= share <= 1):
+        if not 0 <= share <= 1:
             raise CourseError(f"{question.check} gives {share} of the points, not 0 to 1 of them")
         return float(share), str(message)
 

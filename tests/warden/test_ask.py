@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import enum
+import logging
 import math
 import re
 import struct
@@ -19,8 +20,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies
 
-from nbwarden.ask import CourseError, Instructor, is_trusted
-from nbwarden.execute import _no_reply
+from nbwarden.ask import CourseError, Instructor, Question, is_trusted
+from nbwarden.execute import SafeExecute, _no_reply
 from nbwarden.inside import data
 from nbwarden.inside.reply import MIME, calls
 from nbwarden.student import _Client
@@ -329,3 +330,12 @@ def test_one_reply_is_read_to_a_question_and_others_count_as_output():
 @pytest.mark.parametrize("reply", [{"raised": "x" * 10**6}, {"missing": ["x" * 10**6]}])
 def test_what_came_back_is_not_quoted_at_length(reply):
     assert len(_no_reply(reply, "").evalue) < 30_000
+
+
+def test_a_judge_that_is_led_to_nan_gives_nothing_and_stops_nobody():
+    execute = SimpleNamespace(log=logging.getLogger("test"))
+    question = Question("check", "", lambda reply: (1.0 - reply, "m"))
+    assert SafeExecute._judged(execute, question, 0.25) == (0.75, "m")
+    assert SafeExecute._judged(execute, question, math.nan)[0] == 0
+    with pytest.raises(CourseError, match="gives 2"):
+        SafeExecute._judged(execute, question, -1.0)
