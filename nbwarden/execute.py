@@ -22,6 +22,9 @@ from traitlets import Integer
 from nbwarden.ask import CourseError, Instructor, Question, is_trusted
 from nbwarden.student import StudentKernel, error_output
 
+#: Characters that are kept of what a judge says.
+_LONGEST = 20_000
+
 
 class SafeExecute(Execute):  # type: ignore[misc]
     """nbgrader's Execute, with the student's kernel in a sandbox and trusted checks outside it."""
@@ -97,6 +100,7 @@ class SafeExecute(Execute):  # type: ignore[misc]
             if "reply" not in reply:
                 return [*outputs, _no_reply(reply, student.reason)]
             share, message = self._judged(question, reply["reply"])
+            message = _cut(message)
             if share == 0:
                 name = "CheckFailed"
                 error = new_output(
@@ -116,10 +120,12 @@ class SafeExecute(Execute):  # type: ignore[misc]
         """What a judge says: no points and a message if what came back is beyond it."""
         try:
             share, message = question.judge(reply)
+            if math.isnan(share):  # so were the student's numbers
+                raise ValueError("NaN of the points")
         except Exception as error:
             self.log.warning("the judge of %s failed: %r", question.check, error, exc_info=True)
             return 0.0, f"What your functions returned cannot be judged: {error}"
-        if not (math.isfinite(share) and 0 <= share <= 1):
+        if not 0 <= share <= 1:
             raise CourseError(f"{question.check} gives {share} of the points, not 0 to 1 of them")
         return float(share), str(message)
 
@@ -151,12 +157,18 @@ def _credited(output: NotebookNode, cell: NotebookNode) -> NotebookNode:
     return output
 
 
+def _cut(text: str) -> str:
+    """A message that may quote what came back, which may be long."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+
+
 def _no_reply(reply: dict[str, Any], reason: str) -> NotebookNode:
     """The output of a check to which there was no answer."""
     missing = reply.get("missing")
     if isinstance(missing, list) and missing:
-        return error_output("NameError", f"name {str(missing[0])!r} is not defined")
+        return error_output("NameError", f"name {str(missing[0])[:100]!r} is not defined")
     if "raised" in reply:
-        return error_output("NoAnswer", f"your notebook could not be asked: {reply['raised']}")
+        text = f"your notebook could not be asked: {_cut(str(reply['raised']))}"
+        return error_output("NoAnswer", text)
     why = f": {reason}" if reason else ""
     return error_output("NoAnswer", f"your process ended, or did not come back from a call{why}")

@@ -85,7 +85,7 @@ class StudentKernel:
         if not self.alive and not await self.restart():
             return {}, []
         assert self.client is not None
-        self.client.begin()
+        self.client.begin(asked=True)
         cell = new_cell("code", code)
         try:
             await self.client.async_execute_cell(cell, 0, store_history=False)
@@ -135,33 +135,41 @@ class _Client(NotebookClient):
         )
         self.manager, self.left, self.most = manager, execute.output_size, execute.output_size
         self.reply: dict[str, Any] = {}
+        self.asked = False  # one reply is read, to a question
         self.on_cell_executed = execute.on_cell_executed
 
-    def begin(self) -> None:
-        """Prepare for the next cell."""
-        self.left, self.reply = self.most, {}
+    def begin(self, *, asked: bool = False) -> None:
+        """Prepare for the next cell, or for a question."""
+        self.left, self.reply, self.asked = self.most, {}, asked
 
     def process_message(self, msg: Any, cell: NotebookNode, cell_index: int) -> Any:
         """Take output up to its limit; no widgets, no updates of other cells' output."""
         kind = msg["msg_type"]
         if kind == "display_data" and MIME in msg["content"].get("data", {}):
-            self.reply = _read(msg["content"]["data"][MIME])
+            if not self.asked:
+                self._count(msg)
+            else:  # reading a reply may take long: there is one
+                self.asked, self.reply = False, _read(msg["content"]["data"][MIME])
             return None
         if kind in ("stream", "display_data", "execute_result", "error"):
             before = self.left
-            self.left -= len(json.dumps(msg["content"]))
+            self._count(msg)
             if self.left < 0:
                 if before >= 0:
                     text = "\n... more output than is kept ...\n"
                     cell.outputs.append(new_output("stream", name="stdout", text=text))
-                if self.left < -100 * self.most:
-                    self.manager.sandbox.reason = "it printed without end"
-                    self.manager.sandbox._kill_all()
                 return None
         elif kind not in ("status", "clear_output"):
             return None
         msg["content"].pop("transient", None)
         return super().process_message(msg, cell, cell_index)
+
+    def _count(self, msg: Any) -> None:
+        """Take a message off what is left, and end what never ends."""
+        self.left -= len(json.dumps(msg["content"]))
+        if self.left < -100 * self.most:
+            self.manager.sandbox.reason = "it printed without end"
+            self.manager.sandbox._kill_all()
 
     async def close(self) -> None:
         """End the kernel and everything that talks with it."""

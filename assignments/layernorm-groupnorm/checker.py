@@ -224,9 +224,10 @@ def run(spec, functions, args, limit=None):
 def places_of(spec, args):
     """Where a program's lines run, by number: beside the functions, or here.
 
-    Returns the lines that run there; the names whose values must come from there; the lines that
-    run here, each with those of its names that do; and those of what is compared. What is made of
-    the arguments alone is made in both places, so that nobody's word is needed for it.
+    Returns the lines that run there; the names, or entries such as ``param['key']``, whose values
+    must come from there; the lines that run here, each with those of its names that do; and those
+    of what is compared. What is made of the arguments alone is made in both places, so that
+    nobody's word is needed for it.
     """
     there, here, wanted = [], [], set()
     known, judged = set(args), set()
@@ -247,7 +248,7 @@ def places_of(spec, args):
         here.append((number, line, foreign))
         wanted |= {*foreign}
         known |= bound | used
-    compared = {base_of(name) for name in spec["compare"]} - judged
+    compared = {name for name in spec["compare"] if base_of(name) not in judged}
     return there, sorted(wanted | compared), here, compared
 
 
@@ -261,7 +262,11 @@ def question_of(spec):
     cases = []
     for case in spec["cases"]:
         there, wanted, *_ = places_of(spec, case["args"])
-        cases.append({"args": case["args"], "lines": there, "wanted": wanted})
+        used = {
+            n.id for _, line in there for n in ast.walk(parsed(line)) if isinstance(n, ast.Name)
+        }
+        args = {name: value for name, value in case["args"].items() if name in used}
+        cases.append({"args": args, "lines": there, "wanted": wanted})
     return {"functions": spec["functions"], "cases": cases}
 
 
@@ -302,21 +307,37 @@ def answer_case(lines, wanted, functions, args, limit):
             reply["stopped"] = None
         except Problem as problem:
             reply.update(described(problem))
-    reply["warnings"] = [f"{w.category.__name__}: {w.message}" for w in caught]
+    reply["warnings"] = [shortened(f"{w.category.__name__}: {w.message}") for w in caught[:MANY]]
     reply["changed"] = [
         name
         for name, value in args.items()
         if isinstance(value, np.ndarray) and not np.array_equal(value, names[name], equal_nan=True)
     ]
-    reply["values"] = {name: names[name] for name in wanted if name in names}
+    reply["values"] = {}
+    for name in wanted:
+        with suppress(Problem, KeyError):  # whoever needs it will miss it
+            value = lookup(parsed(name).value, names)
+            if isinstance(value, dict):  # under other keys nobody looks
+                value = {key: entry for key, entry in value.items() if isinstance(key, str)}
+            reply["values"][name] = value
     return reply
+
+
+#: Characters that are kept of a text, and warnings of a case.
+LONG, MANY = 5000, 20
+
+
+def shortened(text):
+    """A text that may be very long, such as an error's that quotes an array."""
+    return text if len(text) <= LONG else f"{text[: LONG - 4]} ..."
 
 
 def described(problem):
     """A problem as data."""
     cause = problem.__cause__
     raised = type(cause).__name__ if cause else str(problem)
-    return {"problem": str(problem), "raised": raised, "error": str(cause or "")}
+    said = {"problem": str(problem), "raised": raised, "error": str(cause or "")}
+    return {key: shortened(text) for key, text in said.items()}
 
 
 def outcomes_from(spec, replies):
@@ -344,6 +365,11 @@ def is_reply(reply):
         and reply.keys() == kinds.keys()
         and all(isinstance(reply[key], kind) for key, kind in kinds.items())
         and all(isinstance(text, str) for key in ("warnings", "changed") for text in reply[key])
+        and len(reply["warnings"]) <= MANY
+        and all(
+            len(text or "") <= LONG
+            for text in [*reply["warnings"], reply["problem"], reply["raised"], reply["error"]]
+        )
         # what was stopped says why, and nothing else does
         and reply["problem"] != ""
         and len({reply[key] is None for key in ("stopped", "problem", "raised")}) == 1
@@ -366,20 +392,28 @@ def outcome_of(spec, args, reply):
             if stopped is not None:
                 outcome.update({key: reply[key] for key in ("problem", "raised", "error")})
             else:
-                values.update({name: came(name, reply) for name in compared})
                 for name in spec["compare"]:
-                    outcome["values"][name] = lookup(parsed(name).value, values)
+                    here_too = name not in compared
+                    outcome["values"][name] = values[name] if here_too else came(name, reply)
         except Problem as problem:
             outcome.update(described(problem))
     notes = [f"{w.category.__name__}: {w.message}" for w in caught]
-    return {**outcome, "warnings": reply["warnings"] + notes, "changed": reply["changed"]}
+    changed = [name for name in args if name in reply["changed"]]
+    return {**outcome, "warnings": reply["warnings"] + notes, "changed": changed}
 
 
 def came(name, reply):
     """A value of the reply."""
-    if name not in reply["values"]:
-        raise ValueError(f"the value of {name} did not come back")
-    return reply["values"][name]
+    if name in reply["values"]:
+        return reply["values"][name]
+    if name != base_of(name):
+        raise missing_entry(name)
+    raise ValueError(f"the value of {name} did not come back")
+
+
+def missing_entry(text):
+    """The problem that ``param['key']`` is not there."""
+    return Problem(f"{text} is missing: your function did not store it.")
 
 
 @cache
@@ -426,7 +460,7 @@ def lookup(node, values):
     container = values[node.value.id]
     key = node.slice.value
     if key not in container:
-        raise Problem(f"{ast.unparse(node)} is missing: your function did not store it.")
+        raise missing_entry(ast.unparse(node))
     return container[key]
 
 
@@ -698,7 +732,11 @@ def compare_words(name, expected, got):
         return None
     wide = max(map(len, wrong)) + 2
     rows = [
-        (key, ASKED.get(expected[key][0], expected[key][0]), ": ".join(got.get(key, ["nothing"])))
+        (
+            key,
+            ASKED.get(expected[key][0], expected[key][0]),
+            shortened(": ".join(got.get(key, ["nothing"]))),
+        )
         for key in wrong
     ]
     lines = [
@@ -1641,7 +1679,7 @@ MAKERS = {
     *("pixels", "seed_global", "several", "table_layer", "tuple_of", "weights_from"),
 }
 #: Those of them that make the same of the same arguments in either place.
-REPEATABLE = {"copy", "off_axis", "pixels"}
+REPEATABLE = {"copy", "off_axis", "pixels", "tuple_of"}
 
 HELPERS = {
     "function": FUNCTIONS.__getitem__,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import copy
+import time
+from contextlib import suppress
 from itertools import pairwise
 
 import nbformat
@@ -59,6 +61,8 @@ def test_a_question_holds_nothing_of_what_is_expected(check):
     for case in question["cases"]:
         assert case.keys() == {"args", "lines", "wanted"}
         assert {line for _, line in case["lines"]} <= set(check.lines)
+        used = names_in(n for _, line in case["lines"] for n in ast.walk(ast.parse(line)))
+        assert case["args"].keys() <= used, "it has what only the judge needs"
 
 
 def names_in(nodes):
@@ -115,6 +119,88 @@ def test_a_copy_that_comes_back_is_not_believed_where_the_judge_can_make_it():
         for name in ("before", "x"):
             reply["values"][name] = np.zeros(3)
     assert judge(replies)[0] == 1
+
+
+def test_the_shape_that_a_mask_is_judged_by_is_the_judges_own():
+    """A shape of 2 coins would let any share of zeros pass."""
+    question, judge = grade.ask("draw_mask", seed=2)
+    assert all("shape" not in case["wanted"] for case in question["cases"])
+    replies = checker.answer(question, problem_set_of("draw_mask").reference["draw_mask"])
+    assert judge(replies)[0] == 1
+    assert "shape" not in replies[0]["values"]
+
+
+def passes(name, *functions, seed=5):
+    question, judge = grade.ask(name, seed=seed)
+    return judge(at_a_distance(question, functions))
+
+
+def test_what_else_a_function_stores_in_a_dict_is_nobodys_business():
+    right = problem_set_of("batchnorm_forward.running").reference
+
+    def forward(x, gamma, beta, bn_param):
+        out, cache = right["batchnorm_forward"](x, gamma, beta, bn_param)
+        bn_param[0], bn_param["log"] = "a key that is no text", [bn_param] * 3
+        return out, cache
+
+    assert passes("batchnorm_forward.running", forward) == (1.0, "")
+
+    class Grads(dict):
+        pass
+
+    def gradients(*args):
+        loss, grads = problem_set_of("network_gradients").reference["network_gradients"](*args)
+        return loss, Grads(grads) | {1: object()}
+
+    assert passes("network_gradients", gradients) == (1.0, "")
+
+
+def test_the_names_of_layers_may_come_from_an_array():
+    right = problem_set_of("dropouts_last").reference["dropouts_last"]
+    assert passes("dropouts_last", lambda stack: list(np.array(right(stack)))) == (1.0, "")
+
+
+def test_what_a_function_did_not_store_is_named():
+    def forward(x, gamma, beta, bn_param):
+        return x, None
+
+    share, message = passes("batchnorm_forward.running", forward)
+    assert share == 0
+    assert "bn_param['running_mean'] is missing: your function did not store it." in message
+
+
+def long_ones(replies):
+    """Replies with 20 MB of text, which took minutes to wrap."""
+    text = "x" * (20 << 20)
+    for change in (
+        {"stopped": 0, "problem": text, "raised": "E"}, {"changed": [text]},
+        {"warnings": [text]}, {"warnings": ["w"] * 10**6}, {"changed": ["x"] * 10**6},
+    ):  # fmt: skip
+        yield [{**reply, **change} for reply in replies]
+
+
+def test_a_long_text_keeps_nobody_waiting():
+    question, judge = grade.ask("batchnorm_forward.train", seed=4)
+    right = problem_set_of("batchnorm_forward.train").reference["batchnorm_forward"]
+    start = time.process_time()
+    for replies in long_ones(checker.answer(question, right)):
+        with suppress(ValueError):
+            assert len(judge(replies)[1]) < 20_000
+    question, judge = grade.ask("shifted_batchnorms", seed=4)
+    replies = checker.answer(question, lambda stack: list(range(10**6)))
+    share, message = judge(replies)
+    assert share == 0
+    assert len(message) < 20_000
+    assert time.process_time() - start < 10
+
+
+def test_an_error_that_says_a_lot_is_still_an_error():
+    def forward(x, gamma, beta, bn_param):
+        raise ValueError("no " * 10**5)
+
+    share, message = passes("batchnorm_forward.train", forward)
+    assert share == 0
+    assert "raised ValueError: no no" in message
 
 
 def forged(replies):

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import base64
+import enum
+import logging
 import math
 import re
 import struct
 import sys
 import threading
+import time
+from collections import OrderedDict, namedtuple
 from contextlib import suppress
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies
 
-from nbwarden.ask import CourseError, Instructor, is_trusted
+from nbwarden.ask import CourseError, Instructor, Question, is_trusted
+from nbwarden.execute import SafeExecute, _no_reply
 from nbwarden.inside import data
-from nbwarden.inside.reply import calls
+from nbwarden.inside.reply import MIME, calls
+from nbwarden.student import _Client
 
 pytestmark = pytest.mark.without_sandbox
 
@@ -241,6 +249,60 @@ def test_what_is_no_message_is_refused_and_nothing_else_happens(forged):
         data.unpack(forged)
 
 
+def listed(*parts: str) -> str:
+    return '{"l": [' + ", ".join(parts) + "]}"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        # one array, read again and again; without a limit a message of 20 MB made 10 TB of it
+        message(listed(*['{"a": ["<f8", [1000], 0, false]}'] * 2), bytes(16_000)),
+        message(listed(*['{"l": []}'] * 700_000)), message(listed(*["[]"] * 1_400_000)),
+        message(listed(*(f'{{"o": "{k}"}}' for k in range(2000)))),
+        # a product of many large numbers takes hours
+        message('{"a": ["<f8", [' + ", ".join(["9" * 4000] * 2000) + '], 0, false]}'),
+        message('{"a": ["<f8", [' + ", ".join(["9" * 4000] * 30) + '], 0, false]}'),
+    ],
+    ids=["twice", "lists", "brackets", "types", "axes", "long axes"],
+)  # fmt: skip
+def test_a_message_takes_no_more_memory_and_time_than_an_honest_one(forged):
+    start = time.process_time()
+    with pytest.raises(ValueError, match="message"):
+        data.unpack(forged)
+    assert time.process_time() - start < 5
+
+
+def test_many_numbers_of_numpy_are_packed_at_once():
+    numbers = list(np.arange(50_000.0))
+    start = time.process_time()
+    assert data.unpack(data.pack(numbers)) == numbers
+    assert time.process_time() - start < 5
+
+
+class Text(str):
+    pass
+
+
+class Whole(enum.IntEnum):
+    THREE = 3
+
+
+@pytest.mark.parametrize(
+    ("value", "comes"),
+    [
+        (OrderedDict(a=1), {"a": 1}), (namedtuple("Pair", "a b")(1, 2), (1, 2)),
+        (np.str_("norm"), "norm"), ({np.str_("W"): Text("x")}, {"W": "x"}), (Whole.THREE, 3),
+        (np.array([1.5], ">f8"), np.array([1.5], ">f8")), (type("L", (list,), {})([1]), [1]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_subclass_comes_as_what_it_is_made_from(value, comes):
+    again = data.unpack(data.pack(value))
+    assert again == comes
+    assert type(again) is type(comes)
+
+
 @given(strategies.binary(max_size=200), strategies.integers(0, 60))
 def test_a_damaged_message_is_a_value_or_refused(noise, at):
     whole = data.pack({"a": [1.5, np.arange(3.0), "text", (None, True)]})
@@ -252,3 +314,28 @@ def test_the_name_of_a_type_holds_nothing_that_is_not_printed():
     name = type(data.unpack(message('{"o": "a\\u0000\\u001b[2J\\nb"}'))).__name__
     assert name == "a[2Jb"
     assert math.inf == data.unpack(data.pack(math.inf))
+
+
+def test_one_reply_is_read_to_a_question_and_others_count_as_output():
+    counted: list[object] = []
+    client = SimpleNamespace(asked=True, reply={}, _count=counted.append)
+    for value in (1, 2):
+        text = base64.b64encode(data.pack({"reply": value})).decode()
+        sent = {"msg_type": "display_data", "content": {"data": {MIME: text}}}
+        assert _Client.process_message(client, sent, None, 0) is None
+    assert client.reply == {"reply": 1}
+    assert counted == [sent]
+
+
+@pytest.mark.parametrize("reply", [{"raised": "x" * 10**6}, {"missing": ["x" * 10**6]}])
+def test_what_came_back_is_not_quoted_at_length(reply):
+    assert len(_no_reply(reply, "").evalue) < 30_000
+
+
+def test_a_judge_that_is_led_to_nan_gives_nothing_and_stops_nobody():
+    execute = SimpleNamespace(log=logging.getLogger("test"))
+    question = Question("check", "", lambda reply: (1.0 - reply, "m"))
+    assert SafeExecute._judged(execute, question, 0.25) == (0.75, "m")
+    assert SafeExecute._judged(execute, question, math.nan)[0] == 0
+    with pytest.raises(CourseError, match="gives 2"):
+        SafeExecute._judged(execute, question, -1.0)
