@@ -398,3 +398,14 @@ def test_a_link_to_a_notebook_is_not_taken(tmp_path):
     (tmp_path / "eve" / "inner").symlink_to(tmp_path / "ada")
     with pytest.raises(UnreadableError, match="is missing"):
         found(tmp_path / "eve")
+
+
+@pytest.mark.parametrize("odd", [{}, [], 3, None, True, "\ud800", 10**400, 1e400, {"a": [{}]}])
+@pytest.mark.parametrize("key", ["grade_id", "points", "grade", "locked", "checksum", "solution"])
+def test_metadata_of_any_kind_is_no_reason_to_stop(key, odd, tmp_path):
+    meta = {"grade_id": "double", "grade": True, "locked": False, "solution": True, "points": 1}
+    cell = {"cell_type": "code", "source": "x", "metadata": {"nbgrader": {**meta, key: odd}}}
+    path = tmp_path / "ps1.ipynb"
+    path.write_text(json.dumps({"nbformat": 4, "cells": [cell]}), encoding="utf-8")
+    (read,) = read_cells(path, Caps())
+    assert read.source == "x"
