@@ -400,7 +400,11 @@ def test_a_link_to_a_notebook_is_not_taken(tmp_path):
         found(tmp_path / "eve")
 
 
-@pytest.mark.parametrize("odd", [{}, [], 3, None, True, "\ud800", 10**400, 1e400, {"a": [{}]}])
+@pytest.mark.parametrize(
+    "odd",
+    [{}, [], 3, None, True, "\ud800", 10**400, 1e400, {"a": [{}]}],
+    ids=lambda odd: type(odd).__name__,
+)
 @pytest.mark.parametrize("key", ["grade_id", "points", "grade", "locked", "checksum", "solution"])
 def test_metadata_of_any_kind_is_no_reason_to_stop(key, odd, tmp_path):
     meta = {"grade_id": "double", "grade": True, "locked": False, "solution": True, "points": 1}
