@@ -13,9 +13,11 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 
 
 class PromptClient(AsyncKernelClient):
-    """Jupyter's client, without the wait for silence, and without ears for the kernel's questions.
+    """Jupyter's client, without the wait for silence, on the two channels by which cells run.
 
-    Nobody is there to answer `input()`, and what nobody reads would pile up here.
+    On the others a kernel asks what nobody is there to answer, and is told what signals tell it.
+    What nobody reads would pile up here, and a heartbeat that has stopped is connected anew, to
+    whatever a student has put in the place of the kernel's socket.
     """
 
     def start_channels(
@@ -26,8 +28,14 @@ class PromptClient(AsyncKernelClient):
         hb: bool = True,
         control: bool = True,
     ) -> None:
-        """Connect, but not to the channel on which a kernel asks."""
-        super().start_channels(shell, iopub, False, hb, control)
+        """Connect to the channel for requests and the one for what cells put out."""
+        super().start_channels(shell, iopub, False, False, False)
+
+    def stop_channels(self) -> None:
+        """Disconnect. To ask a channel whether it is there would make and connect it."""
+        for channel in (self._shell_channel, self._iopub_channel):
+            if channel is not None:
+                channel.stop()
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:
         """Wait until the kernel answers, and what it publishes arrives here.

@@ -555,6 +555,8 @@ class SandboxedKernelManager(AsyncKernelManager):
         """A client that takes no message larger than `largest_message`."""
         context = zmq.asyncio.Context()
         context.setsockopt(zmq.MAXMSGSIZE, self.largest_message)
+        # connected once, before a student's code runs: later, another socket may be in its place
+        context.setsockopt(zmq.RECONNECT_IVL, -1)
         self._contexts.append(context)
         return super().client(context=context, **kwargs)
 

@@ -73,6 +73,8 @@ CLASSES = [
 ]
 #: Attacks that look for the text of a hidden test: where it runs, the student's process has it.
 READS_TESTS = ("the hidden test read", "the interpreter's memory read")
+#: An attack with a text cell of its own, which may be a written answer that has lost its place.
+WRITES = ("cells of impossible types",)
 #: Two students whose marks no attack may touch: one is graded first, one last.
 HONEST = ("0-first", "honest")
 #: Seconds that the limits below leave to an attack, on a machine ten times as busy as it should be.
@@ -165,7 +167,7 @@ def verdict(graded, attack, cells):
     told = []
     if cells == "trusted" and graded.score != 0:
         told.append(f"it scored {graded.scores}")
-    if graded.waiting:
+    if graded.waiting and attack.name not in WRITES:
         told.append(f"a person is asked to mark {graded.waiting}")
     if not 0 <= graded.score <= 6:
         told.append(f"it scored {graded.scores}, of 6 points that a run can give")
