@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -168,6 +169,7 @@ class Sandbox(KernelProvisionerBase):
         start = self._start_inside if self.wanted else self._start_outside
         start(inside, files)
         await self._wait_until_up()
+        await self._wait_until_it_listens(self.outside(str(sockets)))
         threading.Thread(target=self._watch, daemon=True, name="nbwarden-watch").start()
         connection["ip"] = self.outside(str(sockets))
         connection["key"] = key.encode()
@@ -405,6 +407,16 @@ class Sandbox(KernelProvisionerBase):
             assert self._first is not None
             self._kernel = self._first.children()[0]
 
+    async def _wait_until_it_listens(self, sockets: str) -> None:
+        """Wait until the two channels take connections: what connects once must not be early."""
+        deadline = time.monotonic() + 300
+        for name in ("shell_port", "iopub_port"):
+            path = f"{sockets}-{_KERNEL_SOCKETS.index(name) + 1}"
+            while not _listens(path):
+                if await self.poll() is not None or time.monotonic() > deadline:
+                    raise SandboxError(f"the kernel in the sandbox ended: {self._complaint()}")
+                await asyncio.sleep(0.005)
+
     def _complaint(self) -> str:
         """The last lines the sandbox wrote to its standard error."""
         if self._errors is None:
@@ -503,6 +515,16 @@ class Sandbox(KernelProvisionerBase):
         if self._place is not None:
             shutil.rmtree(self._place, ignore_errors=True)
             self._place = None
+
+
+def _listens(path: str) -> bool:
+    """Whether somebody takes connections there."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 def _font_lists() -> list[tuple[str, Path]]:

@@ -85,7 +85,7 @@ def limits(config):
     """Limits as small as they may be for honest answers."""
     config.Sandbox.update(memory=600, processes=60, disk=20, cpu_time=60, wall_time=120)
     config.SafeExecute.update(output_size=200_000)
-    config.Execute.timeout = 5
+    config.Execute.timeout = 10
 
 
 class Watch:
