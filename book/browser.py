@@ -25,6 +25,8 @@ HOW = (
     "get one with `sudo apt-get install chromium` on Debian, from https://www.google.com/chrome, "
     f"or with `.venv/bin/playwright install --with-deps {SHELL}`"
 )
+#: Seconds in which a browser starts, on however busy a machine.
+PATIENCE = 300
 
 
 class NoBrowserError(RuntimeError):
@@ -43,7 +45,10 @@ def start(playwright: Playwright) -> tuple[Browser, str]:
     for path in (*installed(), None):  # None is Playwright's own
         name = path or f"Playwright's {SHELL}"
         try:
-            return playwright.chromium.launch(executable_path=path, args=OPTIONS), name
+            launched = playwright.chromium.launch(
+                executable_path=path, args=OPTIONS, timeout=1000 * PATIENCE
+            )
+            return launched, name
         except Error as error:
             said.append(f"{name}: {error.message.splitlines()[0]}")
     tried = f" ({'; '.join(said[:-1])})" if said[:-1] else ""

@@ -178,6 +178,7 @@ def has_chinese(browser: Browser) -> bool:
 def print_page(browser: Browser, path: Path) -> tuple[str, bytes]:
     """Print one page of the site; return its title and the PDF."""
     page = browser.new_page(color_scheme="light")
+    page.set_default_timeout(0)  # a long page on a busy machine takes what it takes
     page.goto(path.as_uri(), wait_until="load")
     page.evaluate(TYPESET)
     # Chromium's printing for a program does not tell the page that it prints
