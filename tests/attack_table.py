@@ -7,6 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from tests import reported
+
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Attacks on the grader</title>
 <style>
@@ -31,13 +33,7 @@ in red is a hole.</p>
 
 def write(reports: Iterable[Any], path: Path) -> str | None:
     """Write the table of a test run as a page; return the line that sums it up, if any ran."""
-    rows = [
-        row
-        for report in reports
-        for key, value in getattr(report, "user_properties", ())
-        if key == "attacks"
-        for row in value
-    ]
+    rows = reported.rows(reports, "attacks")
     if not rows:
         return None
     holes = sum(bool(row["problems"]) for row in rows)

@@ -7,6 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from tests import reported
+
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Scores by nbgrader and by nbwarden</title>
 <style>
@@ -30,13 +32,7 @@ _COLUMNS = "<th scope='col'>nbgrader</th><th scope='col'>nbwarden</th>" * 2
 
 def write(reports: Iterable[Any], path: Path) -> str | None:
     """Write the table of a test run as a page; return the line that sums it up, if any ran."""
-    rows = [
-        row
-        for report in reports
-        for key, value in getattr(report, "user_properties", ())
-        if key == "parity"
-        for row in value
-    ]
+    rows = reported.rows(reports, "parity")
     if not rows:
         return None
     patterns = {row["pattern"] for row in rows}

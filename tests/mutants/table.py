@@ -7,6 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from tests import reported
+
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Mutants of the equations</title>
 <style>
@@ -29,13 +31,7 @@ no difference are listed with the reason. A row in red has one that nobody has e
 
 def write(reports: Iterable[Any], path: Path) -> str | None:
     """Write the table of a test run as a page; return the line that sums it up, if any ran."""
-    rows = [
-        row
-        for report in reports
-        for key, value in getattr(report, "user_properties", ())
-        if key == "mutants"
-        for row in value
-    ]
+    rows = reported.rows(reports, "mutants")
     if not rows:
         return None
     tried, survivors = sum(row["tried"] for row in rows), [row["survivors"] for row in rows]

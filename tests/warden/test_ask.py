@@ -25,6 +25,7 @@ from nbwarden.execute import SafeExecute, _no_reply
 from nbwarden.inside import data
 from nbwarden.inside.reply import MIME, calls
 from nbwarden.student import _Client
+from tests.support import REPO
 
 pytestmark = pytest.mark.without_sandbox
 
@@ -139,6 +140,20 @@ def test_calls_say_what_came_of_each():
     returned, raised = calls([[1], [2]], f)
     assert returned == {"returned": 1}
     assert raised == {"raised": 'ValueError: too large, in: raise ValueError("too large")'}
+
+
+def test_the_check_in_the_readme_judges_as_it_says():
+    text = (REPO / "nbwarden" / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(# mychecks.py.*?)```", text, re.DOTALL)
+    space = {}
+    exec(code, space)
+    check = space["check_double"]
+    check(lambda x: 2 * x)
+    with pytest.raises(AssertionError, match=r"double\(3\): \{'returned': 9\}"):
+        check(lambda x: x * x)
+    question, judge = check.ask()
+    for function, share in ((lambda x: 2 * x, 1.0), (lambda x: x * x, 0.0), (len, 0.0)):
+        assert judge(data.unpack(data.pack(calls(question, function))))[0] == share
 
 
 # ---------------------------------------------------------------- data
