@@ -25,7 +25,7 @@ HOW = (
     "get one with `sudo apt-get install chromium` on Debian, from https://www.google.com/chrome, "
     f"or with `.venv/bin/playwright install --with-deps {SHELL}`"
 )
-#: Seconds in which a browser starts, on however busy a machine.
+#: Seconds in which a browser starts, or loads a page, on however busy a machine.
 PATIENCE = 300
 
 

@@ -25,7 +25,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from book.browser import NoBrowserError, start  # noqa: E402
+from book.browser import PATIENCE, NoBrowserError, start  # noqa: E402
 
 SITE = ROOT / "_build" / "html"
 TYPESET = "window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() => true) : true"
@@ -178,9 +178,9 @@ def has_chinese(browser: Browser) -> bool:
 def print_page(browser: Browser, path: Path) -> tuple[str, bytes]:
     """Print one page of the site; return its title and the PDF."""
     page = browser.new_page(color_scheme="light")
-    page.set_default_timeout(0)  # a long page on a busy machine takes what it takes
+    page.set_default_timeout(1000 * PATIENCE)
     page.goto(path.as_uri(), wait_until="load")
-    page.evaluate(TYPESET)
+    page.wait_for_function(TYPESET)  # `evaluate` would wait for as long as it takes
     # Chromium's printing for a program does not tell the page that it prints
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     page.evaluate(f"() => {{ {NOTE_PLACES} }}")

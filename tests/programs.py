@@ -13,6 +13,7 @@ is asked for a new one.
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import gc
 import importlib
 import json
@@ -40,6 +41,9 @@ IMPORTED = (
     *("nbgrader.apps.generateassignmentapp", "nbgrader.apps.zipcollectapp"),
 )
 
+#: Seconds after which a program that has not ended says where it stands, and ends.
+LONGEST = 900
+
 
 def module_of(command: Sequence[str]) -> tuple[str, list[str]] | None:
     """The module that a command runs, and its arguments; None if it is none of `MODULES`."""
@@ -59,15 +63,27 @@ def run(
     with tempfile.TemporaryDirectory(prefix="program-") as folder:
         streams = [str(Path(folder, name)) for name in ("stdout", "stderr")]
         order = {"module": module, "arguments": arguments, "cwd": str(cwd), "env": env}
-        server = _server()
-        assert server.stdin is not None
-        assert server.stdout is not None
-        print(json.dumps({**order, "streams": streams}), file=server.stdin, flush=True)
-        answer = server.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"the process that starts programs ended: {server.wait()}")
+        answer = _ask({**order, "streams": streams})
         printed, errors = (Path(path).read_text("utf-8") for path in streams)
     return subprocess.CompletedProcess([module, *arguments], int(answer), printed, errors)
+
+
+def _ask(order: dict[str, object]) -> str:
+    """Give an order to the process that forks; the exit status of the program."""
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    try:
+        print(json.dumps(order), file=server.stdin, flush=True)
+        answer = server.stdout.readline()
+    except BaseException:  # of a time limit, say: its answer would be taken for the next one's
+        _server.cache_clear()
+        server.kill()
+        server.communicate()
+        raise
+    if not answer:
+        raise RuntimeError(f"the process that starts programs ended: {server.wait()}")
+    return answer
 
 
 @cache
@@ -80,7 +96,7 @@ def _server() -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         encoding="utf-8",
     )
-    atexit.register(server.communicate)  # it ends when nobody is left who could ask
+    atexit.register(server.kill)
     return server
 
 
@@ -120,6 +136,7 @@ def _become(order: dict[str, object]) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(encoding=encoding)
     multiprocessing.util.spawnv_passfds = _fork_interpreter
+    faulthandler.dump_traceback_later(LONGEST, exit=True)
     sys.argv = [order["module"], *order["arguments"]]
     runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
 

@@ -57,7 +57,7 @@ class Tab:
         self.complaints.clear()
         self.requested.clear()
         self.page.goto(address, wait_until="load")
-        self.page.evaluate(TYPESET)
+        self.page.wait_for_function(TYPESET)  # `evaluate` has no limit
         return self.page
 
     def _console(self, kind: str, text: str) -> None:
