@@ -71,8 +71,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # without xdist there is no such thing
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers more than processors: much of what tests of grading do is to wait."""
-    return cores() + 2
+    """One worker more than processors: what tests of grading do is, half the time, to wait."""
+    return cores() + 1
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers

@@ -19,7 +19,7 @@ from tests.support import REPO
 T = TypeVar("T")
 
 #: How many cases of one test are tried, where its marker `cases` says nothing else.
-CASES = 40
+CASES = 24
 
 
 class Sample:

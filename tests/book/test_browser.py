@@ -229,7 +229,7 @@ def misfits(page: Page) -> list[str]:
     return lasting(page, lambda: [*overflow(page), *unreachable(page)])
 
 
-@pytest.mark.cases(10)
+@pytest.mark.cases(5)
 @pytest.mark.parametrize("name", [*of_toc(), "genindex", "search", "py-modindex", CODE])
 def test_page_is_sound_in_every_view(tab: Tab, site: Path, address: str, name: str):
     """Light and dark, desktop and phone: math, errors, requests, width, keyboard and axe."""

@@ -115,7 +115,7 @@ def test_every_function_has_at_least_six_right_answers(problem_set):
     assert min(count.values()) >= 6, count
 
 
-@pytest.mark.cases(120)
+@pytest.mark.cases(60)
 @pytest.mark.parametrize(
     ("problem_set", "mistake"),
     cases(
@@ -173,7 +173,7 @@ def test_an_unwritten_answer_fails_every_check(problem_set, check):
     assert "not written yet" in found["message"]
 
 
-@pytest.mark.cases(100)
+@pytest.mark.cases(40)
 @pytest.mark.parametrize(
     ("check", "answer"),
     itertools.product(CHECKS, NONSENSE),

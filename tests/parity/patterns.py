@@ -36,7 +36,7 @@ NOTEBOOKS = {
 }
 
 #: How many everyday patterns are tried where not all are.
-TRIED = 80
+TRIED = 50
 
 
 @dataclass(frozen=True)
