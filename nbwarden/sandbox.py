@@ -579,6 +579,8 @@ class SandboxedKernelManager(AsyncKernelManager):
         context.setsockopt(zmq.MAXMSGSIZE, self.largest_message)
         # connected once, before a student's code runs: later, another socket may be in its place
         context.setsockopt(zmq.RECONNECT_IVL, -1)
+        # so there may be nobody to send to, for whom zmq would wait for ever
+        context.setsockopt(zmq.SNDTIMEO, 1000)
         self._contexts.append(context)
         return super().client(context=context, **kwargs)
 

@@ -8,6 +8,7 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import zmq
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
@@ -101,9 +102,7 @@ class StudentKernel:
         """The kernel is dead or might as well be."""
         self.alive = False
         stopped = self.client.manager.sandbox.reason if self.client else ""
-        self.reason = stopped or (
-            "" if isinstance(error, DeadKernelError) else str(error).splitlines()[0][:200]
-        )
+        self.reason = stopped or _reason(error)
         await self.stop()
 
     async def stop(self) -> None:
@@ -183,6 +182,15 @@ class _Client(NotebookClient):
         with suppress(Exception):
             await self.manager.cleanup_resources()
         self.manager.let_go()
+
+
+def _reason(error: Exception) -> str:
+    """Why a kernel is given up, as far as that is worth saying."""
+    if isinstance(error, DeadKernelError):
+        return ""
+    if isinstance(error, zmq.Again):
+        return "it closed its connection to the grader"
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _read(text: Any) -> dict[str, Any]:

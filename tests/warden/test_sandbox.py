@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import zmq
 from traitlets.config import Config
 
 from nbwarden.inside import boot
@@ -298,6 +299,33 @@ def test_without_a_sandbox_it_says_so_loudly_and_still_grades(course, monkeypatc
     graded = course.grade(RIGHT)
     assert graded.score == 6
     assert "NO SANDBOX" in graded.log + caplog.text
+
+
+@pytest.mark.without_sandbox
+@pytest.mark.timeout(60)
+def test_nobody_waits_for_a_kernel_that_has_hung_up(tmp_path):
+    """Its process may go on, and what is sent to it would find no end."""
+    manager = SandboxedKernelManager(folder=str(tmp_path))
+    manager.ip, manager.shell_port, manager.iopub_port = str(tmp_path / "k"), 1, 2
+
+    async def talk(shell):
+        client = manager.client()
+        client.start_channels()
+        monitor = client.shell_channel.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        client.execute("1")
+        assert shell.recv_multipart()
+        shell.close()
+        assert await monitor.poll(1000 * PATIENCE)
+        client.shell_channel.socket.disable_monitor()
+        monitor.close()
+        with pytest.raises(zmq.Again):
+            client.execute("2")
+        client.stop_channels()
+        manager.let_go()
+
+    with zmq.Context() as kernel, kernel.socket(zmq.ROUTER) as shell:
+        shell.bind(f"ipc://{manager.ip}-1")
+        asyncio.run(talk(shell))
 
 
 def ancestors(process):
