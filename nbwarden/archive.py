@@ -22,12 +22,15 @@ from traitlets import Integer, List, Unicode
 
 from nbwarden import members
 from nbwarden.members import Budget, LeftOutError, Member, SpoiltError, parts_of, shown
+from nbwarden.uncollected import uncollected
 
 _MB = 2**20
 #: Where everything that was left out is listed, beside the folder that was unpacked into.
 LIST = "left-out.txt"
 #: So many warnings on the terminal about what is in one archive; the list has them all.
 _SAID = 50
+#: So many names of one student's files are listed that were not collected.
+_NAMED = 5
 
 
 class SafeExtractor(ExtractorPlugin):  # type: ignore[misc]
@@ -72,6 +75,7 @@ class SafeExtractor(ExtractorPlugin):  # type: ignore[misc]
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._left_out: list[tuple[tuple[str, ...], str]] = []
+        self._uncollected: list[str] = []  # whose, and what was there
         self._said: Counter[tuple[str, ...]] = Counter()
 
     def extract(self, archive_path: str, extracted_path: str) -> None:
@@ -87,6 +91,7 @@ class SafeExtractor(ExtractorPlugin):  # type: ignore[misc]
         source, target = Path(archive_path), Path(extracted_path)
         listed = target.parent / LIST
         self._left_out.clear()
+        self._uncollected.clear()
         self._said.clear()
         try:
             listed.unlink(missing_ok=True)
@@ -94,7 +99,7 @@ class SafeExtractor(ExtractorPlugin):  # type: ignore[misc]
             self._write_list(listed)
         except OSError as error:
             self._give_up(target, error)
-        self._tell_last(listed)
+        self._tell_last(target, listed)
 
     # -------- unpacking
 
@@ -209,18 +214,24 @@ class SafeExtractor(ExtractorPlugin):  # type: ignore[misc]
             self.log.warning("Left out: more of %s", _path(where[:-1]) or "these")
 
     def _write_list(self, listed: Path) -> None:
-        if self._left_out:
-            lines = [f"{_path(where)}: {why}" for where, why in self._left_out]
+        lines = [f"{_path(where)}: {why}" for where, why in self._left_out]
+        lines += [f"{whose}: not collected, because of its name" for whose in self._uncollected]
+        if lines:
             head = "Left out; what was downloaded still has it.\n"
             listed.write_text("\n".join([head, *lines, ""]), encoding="utf-8")
 
-    def _tell_last(self, listed: Path) -> None:
+    def _tell_last(self, target: Path, listed: Path) -> None:
         """Sum up what was left out after all that the command says, where it is seen."""
         plain: Callable[[], None] | None
         plain = getattr(self.parent, "process_extracted_files", None)
         if plain is None:
             self._sum_up(listed)
             return
+        transfer_files, taken = self.parent._transfer_files, set()
+
+        def noted(collected: dict[str, Any]) -> None:
+            taken.update(Path(path) for found in collected.values() for path in found["src_files"])
+            transfer_files(collected)
 
         def process_extracted_files() -> None:
             try:
@@ -229,16 +240,29 @@ class SafeExtractor(ExtractorPlugin):  # type: ignore[misc]
                 collector = getattr(self.parent, "collector_plugin_inst", None)
                 if isinstance(collector, SafeCollector):
                     self._left_out += collector.left_out
-                    self._write_list(listed)
+                self._add_uncollected(target, taken)
+                self._write_list(listed)
                 self._sum_up(listed)
 
+        self.parent._transfer_files = noted
         self.parent.process_extracted_files = process_extracted_files
 
+    def _add_uncollected(self, target: Path, taken: set[Path]) -> None:
+        """Add what was unpacked and not collected, where it is not on the list already."""
+        known = {tuple(map(_stem, map(Path, where[:2]))) for where, _ in self._left_out}
+        for where, names in uncollected(target, taken).items():
+            if tuple(map(_stem, map(Path, where))) not in known:
+                more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
+                there = ", ".join([*map(shown, names[:_NAMED]), *more])
+                whose = _path(where) if names == [where[-1]] else f"{_path(where)} ({there})"
+                self._uncollected.append(whose)
+
     def _sum_up(self, listed: Path) -> None:
-        if not self._left_out:
-            return
         # in the learning platform's archive these are the students'
         whose = list(dict.fromkeys(_path(where[:2]) for where, _ in self._left_out))
+        whose += self._uncollected
+        if not whose:
+            return
         more = [f"and {len(whose) - _SAID} more"] if len(whose) > _SAID else []
         self.log.warning(
             "NOT EVERYTHING WAS COLLECTED: something was left out of\n  %s\n%s says why.",

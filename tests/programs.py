@@ -78,8 +78,7 @@ def _ask(order: dict[str, object]) -> str:
         answer = server.stdout.readline()
     except BaseException:  # of a time limit, say: its answer would be taken for the next one's
         _server.cache_clear()
-        server.kill()
-        server.communicate()
+        _end(server)
         raise
     if not answer:
         raise RuntimeError(f"the process that starts programs ended: {server.wait()}")
@@ -96,8 +95,13 @@ def _server() -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         encoding="utf-8",
     )
-    atexit.register(server.kill)
+    atexit.register(_end, server)
     return server
+
+
+def _end(server: subprocess.Popen[str]) -> None:
+    server.kill()
+    server.communicate()
 
 
 # ---------------------------------------------------------------- in that process

@@ -881,6 +881,42 @@ def test_the_command_lets_nobody_hand_in_for_another_or_twice(small):
     assert "canvas > eve_1002_55502_ps1/" in done.stderr.split("NOT EVERYTHING WAS COLLECTED")[1]
 
 
+def test_who_handed_in_something_else_is_named_with_what_was_there(small):
+    released = (small / "release" / "ps1" / "ps1.ipynb").read_bytes()
+    folder = small / "downloaded" / "ps1"
+    others = {"notes.txt": b"", "__MACOSX/._ps1.ipynb": b"", ".ipynb_checkpoints/a.ipynb": b"{}"}
+    (folder / "archive" / "canvas.zip").write_bytes(
+        zipped(
+            {
+                "ada_1001_55501_ps1.zip": zipped({**others, "ps1.ipynb": released}),
+                "bea_1002_55502_ps1_final.ipynb": released,
+                "eve_1003_55503_ps1.html": b"<html>",
+                "kim_1004_55504_ps1.zip": zipped({**others, "answer.pdf": b""}),
+                "lee_1005_55505_ps1.zip": zipped({"ps1.ipynb": released, "old.ipynb": released}),
+                "zoe_1006_55506_ps1.zip": zipped({})[:5],
+            }
+        )
+    )
+    with (small / "nbgrader_config.py").open("a", encoding="utf-8") as stream:
+        pattern = r".*/canvas/[^/]*?_(?P<student_id>\d+)_\d+_(?:ps1/)?(?P<file_id>\w+)\.ipynb"
+        stream.write(f"c.FileNameCollectorPlugin.named_regexp = {pattern!r}\n")
+    done = run(tool("nbgrader"), "zip_collect", "ps1", "--strict", cwd=small)
+    submitted = {path.parent.parent.name for path in small.glob("submitted/*/ps1/*")}
+    assert submitted == {"1001", "1005"}
+    named = done.stderr.split("NOT EVERYTHING WAS COLLECTED")[1]
+    *whose, where = [line.strip() for line in named.splitlines() if line.startswith("  ")]
+    assert where.endswith(f"{LIST} says why.")
+    assert whose == [
+        "canvas.zip > zoe_1006_55506_ps1.zip",
+        "canvas > bea_1002_55502_ps1_final.ipynb",
+        "canvas > eve_1003_55503_ps1.html",
+        "canvas > kim_1004_55504_ps1 (answer.pdf, notes.txt)",
+        "canvas > lee_1005_55505_ps1 (old.ipynb)",
+    ]
+    listed = (folder / LIST).read_text(encoding="utf-8")
+    assert "bea_1002_55502_ps1_final.ipynb: not collected, because of its name" in listed
+
+
 def test_the_command_line_sets_limits_too(small):
     folder = small / "downloaded" / "ps1"
     (folder / "archive" / "ada_1001_5_ps1.zip").write_bytes(zipped({"ps1.ipynb": 2 * ZEROS}))
