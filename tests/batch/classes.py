@@ -38,6 +38,7 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 c.CourseDirectory.course_id = "small"
 c.CourseDirectory.root = str(Path(__file__).parent) if "__file__" in globals() else os.getcwd()
 c.Execute.timeout = 120
+c.Intake.try_solution = False
 nbwarden.enable(c)
 """
 

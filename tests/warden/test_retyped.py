@@ -107,7 +107,7 @@ def locked_text(source):
 def configure(course, more=""):
     (course.root / "nbgrader_config.py").write_text(
         "import nbwarden\nc = get_config()\nnbwarden.enable(c)\n"
-        f"c.CourseDirectory.course_id = 'small'\n{more}",
+        f"c.CourseDirectory.course_id = 'small'\nc.Intake.try_solution = False\n{more}",
         encoding="utf-8",
     )
 
