@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -385,6 +385,7 @@ class Run:
         seconds = time.perf_counter() - started
         seconds += result.seconds if isinstance(result, Executed) else 0
         name, student = task.work.name, task.student
+        _log(outcome, f"{name}, {student}")
         if isinstance(outcome, (Graded, Unreadable)):
             self._failures.clear()
             record = Record(
@@ -393,7 +394,6 @@ class Run:
             with engine.begin() as connection:
                 records.remember(connection, name, student, record)
         else:
-            _log(outcome, f"{name}, {student}")
             self._failures.append(outcome)
             if len(self._failures) == IN_A_ROW:
                 raise BatchError(
@@ -437,23 +437,27 @@ class Run:
         try:
             graded = self.converters.autograde(student, name, rebuilt, outputs)
         except Exception as error:
-            return self._failed(error, "its marks could not be written")
+            return Trouble(f"its marks could not be written: {self._bug(error)}", _trace(error))
         folders.put(graded, self.course.path("autograded", student, name))
-        page = self.course.path("feedback", student, name)
+        pages = self.course.path("feedback", student, name)
         try:
-            folders.put(self.converters.feedback(student, name), page)
+            folders.put(self.converters.feedback(student, name), pages)
         except Exception as error:  # which costs no point, and is tried again next time
-            folders.discard(page)
-            return self._failed(error, "it is graded, and its page could not be made")
+            folders.discard(pages)
+            reason = f"it has its marks, and no feedback page: {self._bug(error)}"
+            return replace(outcome, reason=reason, trace=_trace(error))
         return outcome
 
-    def _failed(self, error: Exception, consequence: str) -> Trouble:
-        """A bug, ours or nbgrader's or a plug-in's; raised again if it is the machine's fault."""
+    def _bug(self, error: Exception) -> str:
+        """What failed, as a text, if it is a program; raises it again if it is the machine."""
         with records.explained(self.course.db_url):
             if records.of_database(error) or isinstance(error, OSError):
                 raise error
-        reason = f"{consequence}: {type(error).__name__}: {error}"
-        return Trouble(reason, "".join(traceback.format_exception(error)))
+        return f"{type(error).__name__}: {error}"
+
+
+def _trace(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))
 
 
 def _about(notebooks: Mapping[str, Any]) -> Outcome:

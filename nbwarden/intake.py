@@ -93,7 +93,9 @@ class Intake(NotebookExporter):
                 self.look_at_source(course, course.assignment_id)
                 self._try_solution(course)
             except (SandboxError, CourseError) as error:
-                raise NbGraderException(f"grading refused: {error}") from None
+                refusal = f"grading refused: {error}"
+                self.log.error(refusal)  # of this exception nbgrader's command says nothing
+                raise NbGraderException(refusal) from None
         plain = converter.init_assignment
 
         def init_assignment(assignment_id: str, student_id: str) -> None:

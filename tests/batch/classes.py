@@ -57,9 +57,16 @@ class Class:
     `sites` of the course (its folder) is what `python -m nbwarden --course` gets.
     """
 
-    def __init__(self, root: Path, students: int, *, tiny: bool = False, **lines: str) -> None:
-        cells = tiny_cells() if tiny else None
-        self.course = SmallCourse(root, cells)
+    def __init__(
+        self,
+        root: Path,
+        students: int,
+        *,
+        tiny: bool = False,
+        cells: list[nbformat.NotebookNode] | None = None,
+        **lines: Any,
+    ) -> None:
+        self.course = SmallCourse(root, tiny_cells() if tiny else cells)
         self.root = root
         extra = "".join(f"c.{name.replace('__', '.')} = {value}\n" for name, value in lines.items())
         (root / "nbgrader_config.py").write_text(CONFIG + extra, encoding="utf-8")
