@@ -8,20 +8,24 @@ from __future__ import annotations
 import glob
 import logging
 import os
+import shutil
 import warnings
 from collections.abc import Mapping
 from contextlib import redirect_stderr
 from copy import deepcopy
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode
+from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
 from nbgrader.converters import Autograde, GenerateFeedback
+from nbgrader.converters.base import BaseConverter
 from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 
-from nbwarden import folders
+from nbwarden import folders, source
 from nbwarden.execute import Outputs
 from nbwarden.folders import Entry
 
@@ -46,6 +50,12 @@ class _One:
     """
 
     student = ""
+    gradebook: Any = None
+
+    def init_single_notebook_resources(self, notebook_filename: str) -> dict[str, Any]:
+        resources: dict[str, Any] = super().init_single_notebook_resources(notebook_filename)
+        resources["nbgrader"]["gradebook"] = self.gradebook
+        return resources
 
     def init_notebooks(self) -> None:
         folder = self._format_source(self.coursedir.assignment_id, self.student)
@@ -69,6 +79,24 @@ class _Autograde(_One, Autograde):  # type: ignore[misc]
 
     rebuilt: Mapping[str, NotebookNode] = {}
     outputs: Mapping[str, Outputs] = {}
+
+    def init_assignment(self, assignment_id: str, student_id: str) -> None:
+        """What nbgrader's does, but that it opens the gradebook once and not five times."""
+        BaseConverter.init_assignment(self, assignment_id, student_id)
+        submitted = self._format_source(assignment_id, student_id)
+        timestamp = self.coursedir.get_existing_timestamp(submitted)
+        known = {"timestamp": timestamp} if timestamp else {}
+        with self.gradebook as gradebook:
+            gradebook.update_or_create_student(student_id)
+            gradebook.update_or_create_submission(assignment_id, student_id, **known)
+        excluded = self.exclude_overwriting.get(assignment_id, [])
+        graded = Path(self._format_dest(assignment_id, student_id))
+        for name, path in source.paths(self.coursedir, assignment_id).items():
+            target = graded / name
+            if name not in excluded:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.unlink(missing_ok=True)
+                shutil.copy(path, target)
 
 
 class _GenerateFeedback(_One, GenerateFeedback):  # type: ignore[misc]
@@ -96,6 +124,9 @@ class Converters:
         for step in ("source", "submitted", "autograded", "feedback", "release"):
             own.CourseDirectory[f"{step}_directory"] = step
         self.api, self.place = open_course(own), place
+        # closed, it lets go of its connection, and takes another one when it is asked again
+        self.gradebook = Gradebook(db_url, self.api.coursedir.course_id)
+        self.gradebook.close()
 
     def begin(self, assignment: str, source: Path) -> None:
         """Take an assignment's files from this folder."""
@@ -118,17 +149,20 @@ class Converters:
         """Write a submission's marks into the gradebook; its graded folder."""
         self._aim_at(student, assignment)
         converter = _Autograde(coursedir=self.api.coursedir, parent=self.api)
-        converter.student, converter.rebuilt, converter.outputs = student, rebuilt, outputs
-        converter.start()
+        converter.rebuilt, converter.outputs = rebuilt, outputs
+        self._start(converter, student)
         return folders.pack(self.place / "autograded" / student / assignment)
 
     def feedback(self, student: str, assignment: str) -> tuple[Entry, ...]:
         """The pages of a submission that was just graded."""
         self._aim_at(student, assignment)
         converter = _GenerateFeedback(coursedir=self.api.coursedir, parent=self.api)
-        converter.student = student
-        converter.start()
+        self._start(converter, student)
         return folders.pack(self.place / "feedback" / student / assignment)
+
+    def _start(self, converter: Any, student: str) -> None:
+        converter.student, converter.gradebook = student, self.gradebook
+        converter.start()
 
     def _aim_at(self, student: str, assignment: str) -> None:
         self.api.coursedir.assignment_id = assignment

@@ -33,7 +33,7 @@ def enable(c: Any) -> None:
     ]
     c.GenerateFeedback.exporter_class = "nbwarden.feedback.FeedbackPage"
     c.GenerateFeedback.preprocessors = [
-        "nbgrader.preprocessors.GetGrades",
+        "nbwarden.marks.ShowMarks",
         "nbwarden.feedback.HideTests",
         "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
     ]
