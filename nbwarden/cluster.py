@@ -7,7 +7,7 @@ comes back, and this process alone writes it down.
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor
 from types import TracebackType
 from typing import Any
 
@@ -47,7 +47,7 @@ class ClusterPool(Pool):
                 "to grade on a cluster, install distributed here and on its workers: "
                 "pip install 'dlnorm[cluster]'"
             ) from None
-        self.deaths = (distributed.KilledWorker,)
+        self.deaths = (distributed.KilledWorker, CancelledError)
         try:
             connect: Any = distributed.Client
             self._client = connect(self.address, timeout=PATIENCE, set_as_default=False)
@@ -79,8 +79,17 @@ class ClusterPool(Pool):
         executor: Executor = self._client.get_executor(pure=False)
         return executor
 
+    def renew(self) -> None:
+        """Begin again; the cluster itself puts others in the place of workers that died."""
+        self.look()
+
     def look(self) -> None:
         """Raise an error if the cluster is gone, or has no workers."""
+        if self._client.status != "running":
+            raise ClusterError(
+                f"the connection to the scheduler at {self.address} is lost. What was graded "
+                "before is kept; run the same command again to go on."
+            )
         if not self._workers():
             raise ClusterError(
                 f"the cluster at {self.address} has no workers; start some, and run the same "

@@ -270,11 +270,11 @@ class Intake(NotebookExporter):
             )
         course = converter.coursedir
         folder = source.folder(course, told["assignment"])
-        made = canonical.source_notebook(folder / f"{told['notebook']}.ipynb")
+        original = canonical.source_notebook(folder / f"{told['notebook']}.ipynb")
         resources["nbwarden"] = {
             "outputs": getattr(converter, "outputs", {}).get(told["notebook"]),
             "files": source.paths(course, told["assignment"]),
-            "imports": list(made.imports),
+            "imports": list(original.imports),
         }
         return super().from_filename(filename, resources=resources, **kwargs)
 

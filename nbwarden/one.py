@@ -43,7 +43,7 @@ def open_course(config: Config) -> NbGraderAPI:
     return course
 
 
-class _One:
+class _One(BaseConverter):  # type: ignore[misc]
     """A converter that converts one folder, and lets pass what goes wrong.
 
     nbgrader's own logs an error as text, and goes on with the next submission.
@@ -60,11 +60,11 @@ class _One:
     def init_notebooks(self) -> None:
         folder = self._format_source(self.coursedir.assignment_id, self.student)
         found = glob.glob(os.path.join(glob.escape(folder), "*.ipynb"))
-        self.assignments, self.notebooks = {folder: found}, []
+        self.assignments = {folder: found}
 
     def convert_notebooks(self) -> None:
-        ((_, self.notebooks),) = self.assignments.items()
-        self.notebooks.sort()
+        (found,) = self.assignments.values()
+        self.notebooks = sorted(found)
         names = (self.coursedir.assignment_id, self.student)
         self.run_pre_convert_hook()
         self.init_assignment(*names)
