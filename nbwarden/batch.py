@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import fcntl
 import fnmatch
-import glob
 import hashlib
 import logging
-import os
-import re
-import shlex
 import time
 import traceback
 import unicodedata
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde
 from sqlalchemy import Engine
-from traitlets.config import Config
 
-from nbwarden import folders, records, solution, source
+from nbwarden import folders, records, source
+from nbwarden.course import BatchError, Course
 from nbwarden.execute import Assignment, Executed, Submission, execute, not_run
 from nbwarden.files import Welcome
 from nbwarden.folders import Entry
 from nbwarden.handed_in import NO_NOTEBOOK
 from nbwarden.intake import Intake
-from nbwarden.one import Converters, open_course
+from nbwarden.one import Converters
 from nbwarden.outcomes import CourseFault, Graded, Outcome, Trouble, Unreadable
 from nbwarden.records import Record
 from nbwarden.sandbox import Sandbox
+from nbwarden.solution import Trial
 from nbwarden.source import Frame
 from nbwarden.workers import Lost, Pool, home
 
@@ -62,180 +54,6 @@ class Finished:
     seconds: float = 0.0
 
 
-class BatchError(RuntimeError):
-    """Grading cannot go on; the text says why, and what to do. What was graded is kept."""
-
-
-class Course:
-    """An nbgrader course directory, opened with its configuration.
-
-    Parameters
-    ----------
-    config : traitlets Config
-        As loaded from `nbgrader_config.py`; `CourseDirectory.root` must be set.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the root is not a directory.
-    """
-
-    def __init__(self, config: Config) -> None:
-        root = Path(config.CourseDirectory.root)
-        if not root.is_dir():
-            raise FileNotFoundError(f"the course directory {root} does not exist")
-        self.config = deepcopy(config)
-        self.api = open_course(config)
-        self.root = root
-
-    # -------- what there is
-
-    @property
-    def gradebook(self) -> Gradebook:
-        """The gradebook; close it when done."""
-        return Gradebook(self.db_url, self.api.coursedir.course_id)
-
-    @property
-    def db_url(self) -> str:
-        """Where the gradebook is."""
-        return str(self.api.coursedir.db_url)
-
-    @contextmanager
-    def opened(self) -> Iterator[Engine]:
-        """The gradebook's database, for what nbgrader has no words for."""
-        with records.opened(self.db_url, self.api.coursedir.course_id) as engine:
-            yield engine
-
-    def path(self, step: str, student: str, assignment: str) -> Path:
-        """The folder of a student's assignment in a step: "submitted", "autograded", "feedback"."""
-        directory = getattr(self.api.coursedir, f"{step}_directory")
-        return Path(self.api.coursedir.format_path(directory, student, assignment))
-
-    def submissions(self, assignment: str) -> list[str]:
-        """The students who handed in `assignment`, sorted."""
-        coursedir = self.api.coursedir
-        directory = coursedir.submitted_directory
-        regex = coursedir.format_path(directory, "(?P<student>.*)", assignment, escape=True)
-        students = set()
-        for pattern in ("*", ".*"):  # nbgrader passes over names that begin with a dot
-            for path in glob.glob(coursedir.format_path(directory, pattern, assignment)):
-                match = re.fullmatch(regex, path, re.DOTALL)
-                if match and os.path.isdir(path) and match["student"] != ".ipynb_checkpoints":
-                    students.add(match["student"])
-        return sorted(students)
-
-    def submitted_assignments(self) -> list[str]:
-        """The assignments that at least one student handed in, sorted."""
-        folders = self.path("submitted", "*", "*")
-        return sorted({path.name for path in self.root.glob(str(folders.relative_to(self.root)))})
-
-    def records(self, assignment: str) -> dict[str, Record]:
-        """How grading went, by student, as far as it was done by this package."""
-        with self.opened() as engine, engine.begin() as connection:
-            return records.records(connection, assignment)
-
-    # -------- generating
-
-    def generate(self, assignment: str) -> None:
-        """Run `nbgrader generate_assignment`; RuntimeError with nbgrader's reason if it fails."""
-        result = self.api.generate_assignment(assignment)
-        if not result["success"]:
-            reason = _last_error(result)
-            if "Cannot add or remove cells" in reason:
-                reason = self._on_other_cells(assignment)
-            raise RuntimeError(f"{assignment} could not be generated: {reason}")
-
-    def _on_other_cells(self, assignment: str) -> str:
-        """What to do where nbgrader refuses other cells than those that were graded."""
-        sqlite = self.db_url.startswith("sqlite")
-        database = f" {shlex.quote(f'--db={self.db_url}')}" if sqlite else ""
-        return (
-            "cells that nbgrader knows were added, removed or renamed, and the gradebook has "
-            "submissions with the cells as they were. Either make the cells again what they were, "
-            "or remove the assignment from the gradebook and run the same command again:\n"
-            f"    nbgrader db assignment remove {shlex.quote(assignment)} --force{database}\n"
-            "Then every submission is graded anew. What is lost: marks and comments given by hand "
-            "(`nbgrader export` writes the marks into a file), and the due date. Who handed in "
-            "before gets no points for a new cell."
-        )
-
-    def generate_if_changed(self, engine: Engine, assignment: str, content: str) -> None:
-        """Have the gradebook know the assignment as it is now."""
-        with engine.begin() as connection:
-            known = records.content(connection, records.GENERATED, assignment) == content
-            if not known:  # until it is done, nobody knows
-                records.set_content(connection, records.GENERATED, assignment, None)
-        with self.gradebook as gradebook:
-            try:
-                gradebook.find_assignment(assignment)
-            except MissingEntry:
-                known = False
-        if not known:
-            self.generate(assignment)
-            with engine.begin() as connection:
-                records.set_content(connection, records.GENERATED, assignment, content)
-
-    # -------- grading
-
-    def grade(self, assignments: list[str], pool: Pool, *, force: bool = False) -> Run:
-        """Prepare to grade every submission of these assignments that is new or has changed.
-
-        Parameters
-        ----------
-        assignments : list of str
-        pool : Pool
-            What executes them: `LocalPool(...)`, for one.
-        force : bool
-            Grade again what was graded before and has not changed since.
-
-        Returns
-        -------
-        Run
-            An iterator over what became of each, which knows how many there will be.
-        """
-        return Run(self, assignments, pool, force)
-
-    def work(self, engine: Engine, name: str) -> Work:
-        """All there is to know of an assignment before its submissions are looked at."""
-        coursedir, intake = self.api.coursedir, Intake(parent=self.api, config=self.config)
-        intake.look_at_source(coursedir, name)
-        entries = source.entries(coursedir, name)
-        content = folders.checksum(entries)
-        self.generate_if_changed(engine, name, content)
-        with self.gradebook as gradebook:
-            frames = intake.frames(gradebook, source.folder(coursedir, name), name)
-            due = gradebook.find_assignment(name).duedate  # penalties hang on it
-        excluded = Autograde(coursedir=coursedir, parent=self.api).exclude_overwriting
-        beside = [entry.name for entry in source.without_notebooks(entries)]
-        return Work(
-            assignment=intake.assignment(coursedir, name, frames),
-            name=name,
-            version=hashlib.sha256(f"{content} {due}".encode()).hexdigest(),
-            frames=frames,
-            intake=intake,
-            welcome=intake.welcome(frames, beside, excluded.get(name, [])),
-        )
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep a second run on the same class from starting; BatchError if this one is it."""
-        path = self.root / ".nbwarden.lock"
-        try:
-            handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise BatchError(f"{path} cannot be written: {error.strerror}") from None
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BatchError(
-                    f"another run is grading {self.root} at this moment; wait until it is done"
-                ) from None
-            yield
-        finally:
-            os.close(handle)
-
-
 @dataclass(frozen=True)
 class Work:
     """An assignment whose submissions are graded.
@@ -249,6 +67,27 @@ class Work:
     frames: Mapping[str, Frame]
     intake: Intake
     welcome: Welcome
+
+    @classmethod
+    def of(cls, course: Course, engine: Engine, name: str) -> Work:
+        """An assignment, generated if it has changed; CourseError if it cannot be graded."""
+        coursedir, intake = course.api.coursedir, Intake(parent=course.api, config=course.config)
+        intake.look_at_source(coursedir, name)
+        assignment = intake.assignment(coursedir, name)
+        course.generate_if_changed(engine, name, assignment.key)
+        with course.gradebook as gradebook:
+            frames = intake.frames(gradebook, source.folder(coursedir, name), name)
+            due = gradebook.find_assignment(name).duedate  # penalties hang on it
+        excluded = Autograde(coursedir=coursedir, parent=course.api).exclude_overwriting
+        beside = [entry.name for entry in assignment.files]
+        return cls(
+            assignment=assignment,
+            name=name,
+            version=hashlib.sha256(f"{assignment.key} {due}".encode()).hexdigest(),
+            frames=frames,
+            intake=intake,
+            welcome=intake.welcome(frames, beside, excluded.get(name, [])),
+        )
 
 
 @dataclass(frozen=True)
@@ -268,10 +107,25 @@ Job = tuple[Task, tuple[Assignment, Submission]]
 class Run:
     """One run over the submissions of some assignments: iterate over it for what became of them.
 
-    `total` is how many there will be.
+    Parameters
+    ----------
+    course : Course
+    assignments : list of str
+        Of which every submission is graded that is new or has changed.
+    pool : Pool
+        What executes them: `LocalPool(...)`, for one.
+    force : bool
+        Grade again what was graded before and has not changed since.
+
+    Attributes
+    ----------
+    total : int
+        How many submissions there are.
     """
 
-    def __init__(self, course: Course, assignments: list[str], pool: Pool, force: bool) -> None:
+    def __init__(
+        self, course: Course, assignments: list[str], pool: Pool, *, force: bool = False
+    ) -> None:
         self.course, self.pool, self.force = course, pool, force
         self.students = {name: course.submissions(name) for name in assignments}
         self.total = sum(map(len, self.students.values()))
@@ -287,7 +141,7 @@ class Run:
             home() as place,
         ):
             self.converters = Converters(self.course.config, self.course.db_url, place / "c")
-            works = [self.course.work(engine, name) for name in self.students]
+            works = [Work.of(self.course, engine, name) for name in self.students]
             self._try_solutions(engine, works)
             for task, result in self.pool.run(_EXECUTE, self._jobs(engine, works)):
                 yield from self._say_settled()
@@ -299,26 +153,12 @@ class Run:
         yield from settled
 
     def _try_solutions(self, engine: Engine, works: list[Work]) -> None:
-        """BatchError if an assignment's own solution fails; each is tried once, by content."""
-        jobs = {}
-        for work in works:
-            key = solution.key(work.assignment, work.frames)
-            with engine.begin() as connection:
-                if records.content(connection, records.SOLVED, work.name) == key:
-                    continue
-            if work.intake.try_solution:
-                solved = solution.submission(work.frames)
-                jobs[work.name, key] = (work.assignment, solved)
-        for (name, key), result in self.pool.run(_EXECUTE, jobs.items()):
-            if isinstance(result, Lost):
-                outcome: Outcome = CourseFault(f"the instructor's own solution: {result.reason}")
-            else:
-                outcome = solution.verdict(jobs[name, key][1], result, self.course.config)
-            if not isinstance(outcome, Graded):
-                _log(outcome, name)
-                raise BatchError(f"{name}: {outcome.reason}. Nothing was graded.")
-            with engine.begin() as connection:
-                records.set_content(connection, records.SOLVED, name, key)
+        """CourseError if an assignment's own solution fails."""
+        trials = (Trial(engine, work.name, work.assignment, work.frames) for work in works)
+        jobs = [(t, (t.assignment, t.submission)) for t in trials if not t.passed]
+        if jobs and works[0].intake.try_solution:
+            for trial, result in self.pool.run(_EXECUTE, jobs):
+                trial.judge(result)
 
     def _jobs(self, engine: Engine, works: list[Work]) -> Iterator[Job]:
         """The jobs there are, made one by one as workers ask for them."""
@@ -441,7 +281,7 @@ class Run:
         folders.put(graded, self.course.path("autograded", student, name))
         pages = self.course.path("feedback", student, name)
         try:
-            folders.put(self.converters.feedback(student, name), pages)
+            folders.put(self.converters.feedback(student, name, rebuilt), pages)
         except Exception as error:  # which costs no point, and is tried again next time
             folders.discard(pages)
             reason = f"it has its marks, and no feedback page: {self._bug(error)}"
@@ -475,19 +315,6 @@ def _log(outcome: Outcome, what: str) -> None:
     """Log the traceback of a program that failed and is not the student's."""
     if outcome.trace:
         _LOG.error("%s: %s\n%s", what, outcome.reason, outcome.trace)
-
-
-def _last_error(done: dict[str, Any]) -> str:
-    """The last error nbgrader logged before it gave up, in one line."""
-    text = done.get("log", "") + "\n" + done.get("error", "")
-    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    errors = [
-        line.strip()
-        for line in text.splitlines()
-        if re.match(r"\s*[\w.]*(Error|Exception)\b", line) and "Please see the" not in line
-    ]
-    last = errors[-1] if errors else (text.strip().splitlines() or ["unknown error"])[-1]
-    return last[:200]
 
 
 def _fit_for_nbgrader(student: str) -> bool:

@@ -14,8 +14,9 @@ from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 from nbwarden import gradebook
-from nbwarden.batch import Course, Finished
+from nbwarden.batch import Finished, Run
 from nbwarden.cluster import ClusterPool
+from nbwarden.course import Course
 from nbwarden.members import shown
 from nbwarden.sandbox import Sandbox
 from nbwarden.workers import GRADING, LocalPool
@@ -87,7 +88,7 @@ def grade(course: Course, names: list[str], arguments: argparse.Namespace) -> li
     if not arguments.scheduler:  # a cluster's machines have each their own
         Sandbox(config=course.config).check()
     with _pool(arguments) as pool:
-        run = course.grade(names, pool, force=arguments.force)
+        run = Run(course, names, pool, force=arguments.force)
         with tqdm(total=run.total, unit="submission", desc="grading", dynamic_ncols=True) as bar:
             for outcome in run:
                 outcomes.append(outcome)

@@ -21,7 +21,7 @@ from typing import Any
 import nbformat
 from nbconvert.exporters import NotebookExporter
 from nbgrader import utils
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
@@ -29,16 +29,16 @@ from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme
 from traitlets import Bool, Integer, List, Unicode
 from traitlets.config import Config
 
-from nbwarden import canonical, folders, records, renamed, solution, source
+from nbwarden import canonical, folders, records, renamed, source
 from nbwarden.ask import CourseError, Instructor, is_trusted
 from nbwarden.execute import Assignment, execute
 from nbwarden.files import Sorted, UnreadableError, Welcome, read_bytes
 from nbwarden.handed_in import NO_NOTEBOOK, Caps
-from nbwarden.outcomes import Graded
 from nbwarden.pictures import ENDINGS
 from nbwarden.rebuild import notebook, plain_text, rebuild, unread_notebook
 from nbwarden.remembered import remembered
 from nbwarden.sandbox import Sandbox, SandboxError
+from nbwarden.solution import Trial
 from nbwarden.source import Frame
 
 _MB = 2**20
@@ -76,6 +76,8 @@ class Intake(NotebookExporter):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self._files: dict[str, Sorted] = {}
+        self._frames: dict[str, Frame] = {}
+        self._names: list[str] = []  # of the assignment's notebooks
         if isinstance(self.parent, Autograde):
             self._attach(self.parent)
 
@@ -87,15 +89,10 @@ class Intake(NotebookExporter):
     def _attach(self, converter: Autograde) -> None:
         """Stand between the converter and the submitted files."""
         course = converter.coursedir
-        if not rebuilt_by(converter):  # else whoever did so has looked before
-            try:
-                Sandbox(parent=self).check()
-                self.look_at_source(course, course.assignment_id)
-                self._try_solution(course)
-            except (SandboxError, CourseError) as error:
-                refusal = f"grading refused: {error}"
-                self.log.error(refusal)  # of this exception nbgrader's command says nothing
-                raise NbGraderException(refusal) from None
+        rebuilt = rebuilt_by(converter)
+        if not rebuilt:  # else whoever did so has looked before
+            self._frames = self._looked_at(course)
+        self._names = [*(rebuilt or self._frames)]
         plain = converter.init_assignment
 
         def init_assignment(assignment_id: str, student_id: str) -> None:
@@ -105,14 +102,13 @@ class Intake(NotebookExporter):
         converter.init_assignment = init_assignment
         # a folder without its notebook is a submission too: its older marks must not stand
         folders = glob.glob(converter._format_source(course.assignment_id, course.student_id))
-        expected = self._expected(converter)
         for folder in [*converter.assignments, *folders]:
             if "\n" in folder:  # nbgrader would stop there, and grade nobody who comes behind
                 self.log.error("%r was not graded: rename it, without a line break", folder)
                 converter.assignments.pop(folder, None)
                 continue
             found = converter.assignments.setdefault(folder, [])
-            for name in expected:
+            for name in self._names:
                 path = os.path.join(folder, f"{name}.ipynb")
                 if path not in found and fnmatch.fnmatch(name, course.notebook_id):
                     found.append(path)
@@ -122,12 +118,8 @@ class Intake(NotebookExporter):
     @staticmethod
     def look_at_source(course: CourseDirectory, assignment: str) -> None:
         """CourseError if a notebook cannot be graded for anyone, before any mark is touched."""
-        folder = source.folder(course, assignment)
-        names = [
-            entry.name for entry in source.without_notebooks(source.entries(course, assignment))
-        ]
-        files = {name: (folder / name).resolve() for name in names}
-        for path in sorted(folder.glob("*.ipynb")):
+        files = source.paths(course, assignment)
+        for path in sorted(source.folder(course, assignment).glob("*.ipynb")):
             made = canonical.source_notebook(path)
             if made.language != "python":
                 raise CourseError(
@@ -142,45 +134,37 @@ class Intake(NotebookExporter):
         """The frames of an assignment's notebooks; see `source.frames`."""
         return source.frames(gradebook, root, assignment, self._released)
 
-    def assignment(
-        self, course: CourseDirectory, name: str, frames: dict[str, Frame]
-    ) -> Assignment:
-        """All that a submission of this assignment needs to be executed."""
-        entries = source.entries(course, name)
-        imports = {notebook: frame.source.imports for notebook, frame in frames.items()}
-        beside = source.without_notebooks(entries)
-        return Assignment(f"{name}-{folders.checksum(entries)}", beside, imports, self.config)
+    def assignment(self, course: CourseDirectory, name: str) -> Assignment:
+        """All that submissions of an assignment share when they are executed."""
+        root, entries = source.folder(course, name), source.entries(course, name)
+        beside = tuple(entry for entry in entries if not entry.name.endswith(".ipynb"))
+        notebooks = {path.stem: canonical.source_notebook(path) for path in root.glob("*.ipynb")}
+        imports = {notebook: found.imports for notebook, found in notebooks.items()}
+        return Assignment(folders.checksum(entries), beside, imports, self.config)
 
-    def _try_solution(self, course: CourseDirectory) -> None:
-        """CourseError if the assignment's own solution fails; it is tried once, by content."""
+    def _looked_at(self, course: CourseDirectory) -> dict[str, Frame]:
+        """The frames of an assignment that can be graded.
+
+        Raises
+        ------
+        NbGraderException
+            If it cannot, for a reason that is no student's.
+        """
         name = course.assignment_id
-        with records.opened(course.db_url, course.course_id) as engine:
-            with Gradebook(course.db_url, course.course_id) as gradebook:
-                frames = self.frames(gradebook, source.folder(course, name), name)
-            assignment = self.assignment(course, name, frames)
-            key = solution.key(assignment, frames)
-            with engine.begin() as connection:
-                solved = records.content(connection, records.SOLVED, name) == key
-            if self.try_solution and frames and not solved:
-                solved_by = solution.submission(frames)
-                outcome = solution.verdict(solved_by, execute(assignment, solved_by), self.config)
-                if not isinstance(outcome, Graded):
-                    raise CourseError(outcome.reason)
-                with engine.begin() as connection:
-                    records.set_content(connection, records.SOLVED, name, key)
-
-    @staticmethod
-    def _expected(converter: Autograde) -> list[str]:
-        """The names of the assignment's notebooks."""
-        if rebuilt := rebuilt_by(converter):
-            return [*rebuilt]
-        course = converter.coursedir
-        with Gradebook(course.db_url, course.course_id) as gradebook:
-            try:
-                assignment = gradebook.find_assignment(course.assignment_id)
-            except MissingEntry:
-                return []
-            return [str(notebook.name) for notebook in assignment.notebooks]
+        try:
+            Sandbox(parent=self).check()
+            self.look_at_source(course, name)
+            with records.opened(course.db_url, course.course_id) as engine:
+                with Gradebook(course.db_url, course.course_id) as gradebook:
+                    frames = self.frames(gradebook, source.folder(course, name), name)
+                trial = Trial(engine, name, self.assignment(course, name), frames)
+                if self.try_solution and not trial.passed:
+                    trial.judge(execute(trial.assignment, trial.submission))
+        except (SandboxError, CourseError) as error:
+            refusal = f"grading refused: {error}"
+            self.log.error(refusal)  # of this exception nbgrader's command says nothing
+            raise NbGraderException(refusal) from None
+        return frames
 
     # -------- files
 
@@ -191,7 +175,7 @@ class Intake(NotebookExporter):
         """Let the converter copy from a folder that holds only what may be taken in."""
         course = converter.coursedir
         folder = Path(converter._format_source(assignment_id, student_id))
-        names = self._expected(converter)
+        names = self._names
         source_files = source.paths(course, assignment_id)
         excluded = converter.exclude_overwriting.get(assignment_id, [])
         files = Sorted(strange=["the whole folder, which is a link"])
@@ -283,12 +267,8 @@ class Intake(NotebookExporter):
         converter: Any = self.parent
         if rebuilt := rebuilt_by(converter):
             return rebuilt[told["notebook"]]
-        course = converter.coursedir
-        with Gradebook(told["db_url"], course.course_id) as gradebook:
-            root = source.folder(course, told["assignment"])
-            frames = self.frames(gradebook, root, told["assignment"])
         files = self._files.get(str(path.parent), Sorted())
-        return self.rebuilt(path.parent, told["notebook"], frames, files)
+        return self.rebuilt(path.parent, told["notebook"], self._frames, files)
 
     def rebuilt(
         self, folder: Path, name: str, frames: dict[str, Frame], files: Sorted

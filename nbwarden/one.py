@@ -5,7 +5,6 @@ They write into folders that are nobody else's, and into the gradebook of the cl
 
 from __future__ import annotations
 
-import glob
 import logging
 import os
 import shutil
@@ -44,12 +43,13 @@ def open_course(config: Config) -> NbGraderAPI:
 
 
 class _One(BaseConverter):  # type: ignore[misc]
-    """A converter that converts one folder, and lets pass what goes wrong.
+    """A converter that converts one submission, and lets pass what goes wrong.
 
     nbgrader's own logs an error as text, and goes on with the next submission.
     """
 
     student = ""
+    rebuilt: Mapping[str, NotebookNode] = {}
     gradebook: Any = None
 
     def init_single_notebook_resources(self, notebook_filename: str) -> dict[str, Any]:
@@ -59,12 +59,10 @@ class _One(BaseConverter):  # type: ignore[misc]
 
     def init_notebooks(self) -> None:
         folder = self._format_source(self.coursedir.assignment_id, self.student)
-        found = glob.glob(os.path.join(glob.escape(folder), "*.ipynb"))
-        self.assignments = {folder: found}
+        self.notebooks = [os.path.join(folder, f"{name}.ipynb") for name in sorted(self.rebuilt)]
+        self.assignments = {folder: self.notebooks}
 
     def convert_notebooks(self) -> None:
-        (found,) = self.assignments.values()
-        self.notebooks = sorted(found)
         names = (self.coursedir.assignment_id, self.student)
         self.run_pre_convert_hook()
         self.init_assignment(*names)
@@ -77,7 +75,6 @@ class _One(BaseConverter):  # type: ignore[misc]
 class _Autograde(_One, Autograde):  # type: ignore[misc]
     """Autograde, of what `Intake` and `SafeExecute` take from here instead of making it."""
 
-    rebuilt: Mapping[str, NotebookNode] = {}
     outputs: Mapping[str, Outputs] = {}
 
     def init_assignment(self, assignment_id: str, student_id: str) -> None:
@@ -147,26 +144,26 @@ class Converters:
         outputs: Mapping[str, Outputs],
     ) -> tuple[Entry, ...]:
         """Write a submission's marks into the gradebook; its graded folder."""
-        self._aim_at(student, assignment)
-        converter = _Autograde(coursedir=self.api.coursedir, parent=self.api)
-        converter.rebuilt, converter.outputs = rebuilt, outputs
-        self._start(converter, student)
-        return folders.pack(self.place / "autograded" / student / assignment)
+        return self._convert(_Autograde, student, assignment, rebuilt=rebuilt, outputs=outputs)
 
-    def feedback(self, student: str, assignment: str) -> tuple[Entry, ...]:
+    def feedback(
+        self, student: str, assignment: str, rebuilt: Mapping[str, NotebookNode]
+    ) -> tuple[Entry, ...]:
         """The pages of a submission that was just graded."""
-        self._aim_at(student, assignment)
-        converter = _GenerateFeedback(coursedir=self.api.coursedir, parent=self.api)
-        self._start(converter, student)
-        return folders.pack(self.place / "feedback" / student / assignment)
+        return self._convert(_GenerateFeedback, student, assignment, rebuilt=rebuilt)
 
-    def _start(self, converter: Any, student: str) -> None:
+    def _convert(
+        self, kind: type[_One], student: str, assignment: str, **known: Any
+    ) -> tuple[Entry, ...]:
+        coursedir = self.api.coursedir
+        coursedir.assignment_id = assignment
+        coursedir.student_id = folders.literal(student)  # nbgrader takes a pattern
+        converter = kind(coursedir=coursedir, parent=self.api)
         converter.student, converter.gradebook = student, self.gradebook
+        for name, value in known.items():
+            setattr(converter, name, value)
         converter.start()
-
-    def _aim_at(self, student: str, assignment: str) -> None:
-        self.api.coursedir.assignment_id = assignment
-        self.api.coursedir.student_id = folders.literal(student)  # nbgrader takes a pattern
+        return folders.pack(Path(converter._format_dest(assignment, student)))
 
     def clear(self, student: str) -> None:
         """Remove what was made of a submission."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,6 @@ def paths(coursedir: CourseDirectory, assignment: str) -> dict[str, Path]:
     root = folder(coursedir, assignment)
     found = map(Path, utils.find_all_files(str(root), [*coursedir.ignore, "*.ipynb"]))
     return {path.relative_to(root).as_posix(): path.resolve() for path in found}
-
-
-def without_notebooks(files: Collection[Entry]) -> tuple[Entry, ...]:
-    """What lies beside the notebooks."""
-    return tuple(entry for entry in files if not entry.name.endswith(".ipynb"))
 
 
 def frames(

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from nbwarden.batch import BatchError, Course
+from nbwarden.batch import Run
 from nbwarden.command import load
+from nbwarden.course import BatchError, Course
 from nbwarden.execute import Executed
 from nbwarden.outcomes import CourseFault, Trouble
 from nbwarden.workers import Lost
@@ -86,11 +87,11 @@ def story(tmp_path_factory):
 
 def test_what_the_solution_fails_stops_grading_before_anything_is_written(story):
     sentence = (
-        "the instructor's own solution fails its own test in ps1.ipynb, cell test-double: "
-        "CheckFailed: six was expected"
+        "the instructor's own solution of ps1 cannot be graded, so nothing was: "
+        "ps1.ipynb, test-double: CheckFailed: six was expected"
     )
     assert story.refused.returncode == 2
-    assert f"nbwarden: ps1: {sentence}. Nothing was graded." in story.refused.stderr
+    assert f"nbwarden: {sentence}" in story.refused.stderr
     assert story.refused_by_nbgrader.returncode != 0
     assert f"grading refused: {sentence}" in story.refused_by_nbgrader.stderr
     assert story.written == []
@@ -140,7 +141,7 @@ def course(tmp_path):
 def test_only_who_ends_its_executor_alone_gets_no_points_and_trouble_is_not_kept(course, caplog):
     course, made = course
     pool = Fake(s000=Lost("it died"), s001=Trouble("no room", "Traceback of it"))
-    found = {o.student: (o.status, o.reason) for o in course.grade([ASSIGNMENT], pool)}
+    found = {o.student: (o.status, o.reason) for o in Run(course, [ASSIGNMENT], pool)}
     assert found["s000"] == ("unreadable", "it died")
     assert found["s001"] == ("trouble", "no room")
     assert found["s002"] == found["s003"] == ("graded", "")
@@ -152,7 +153,7 @@ def test_only_who_ends_its_executor_alone_gets_no_points_and_trouble_is_not_kept
     page = made.root / "feedback" / "s000" / ASSIGNMENT / "ps1.html"
     assert "this test was not run: it died" in page.read_text("utf-8")
     changed = {"s000": "unreadable", "s001": "graded"}
-    again = {o.student: o.status for o in course.grade([ASSIGNMENT], Fake())}
+    again = {o.student: o.status for o in Run(course, [ASSIGNMENT], Fake())}
     assert again == {**dict.fromkeys(made.students, "unchanged"), **changed}
 
 
@@ -161,7 +162,7 @@ def test_when_all_fail_alike_grading_stops_and_says_so(course):
     fault = CourseFault("the kernel is missing")
     pool = Fake(**dict.fromkeys(made.students, fault))
     with pytest.raises(BatchError, match=r"3 submissions .*; s002, ps1: the kernel is missing\. "):
-        list(course.grade([ASSIGNMENT], pool))
+        list(Run(course, [ASSIGNMENT], pool))
     assert made.marks() == {}
 
 
@@ -172,12 +173,12 @@ def test_a_page_that_cannot_be_made_costs_no_point_and_is_made_next_time(course,
         raise KeyError("a bug")
 
     monkeypatch.setattr("nbwarden.feedback.HideTests.preprocess", fail)
-    outcomes = list(course.grade([ASSIGNMENT], Fake()))
+    outcomes = list(Run(course, [ASSIGNMENT], Fake()))
     assert {o.status for o in outcomes} == {"graded"}
     assert {o.reason for o in outcomes} == {
         "it has its marks, and no feedback page: KeyError: 'a bug'"
     }
     assert made.marks()["s000"]["test-double"][0] == 2
     monkeypatch.undo()
-    assert {o.status for o in course.grade([ASSIGNMENT], Fake())} == {"graded"}
+    assert {o.status for o in Run(course, [ASSIGNMENT], Fake())} == {"graded"}
     assert len(made.pages()) == len(made.students)

@@ -19,7 +19,7 @@ from nbgrader.api import Gradebook
 from nbgrader.utils import compute_checksum
 
 from nbwarden import command
-from nbwarden.batch import Course
+from nbwarden.course import Course
 from nbwarden.feedback import markdown_to_html
 from tests.support import run, tool
 from tests.warden.course import RIGHT, Graded, SmallCourse, cell_of, graded_cell, own, source_cells
