@@ -182,3 +182,26 @@ def test_a_page_that_cannot_be_made_costs_no_point_and_is_made_next_time(course,
     monkeypatch.undo()
     assert {o.status for o in Run(course, [ASSIGNMENT], Fake())} == {"graded"}
     assert len(made.pages()) == len(made.students)
+
+
+@pytest.mark.parametrize("last", ["one.Converters.feedback", "folders.put", "records.remember"])
+def test_who_is_killed_on_the_way_is_graded_again_even_as_before(course, monkeypatch, last):
+    course, made = course
+    made.keep("s000")
+    notebook = made.folder("s000") / "ps1.ipynb"
+    before = notebook.read_text("utf-8")
+    assert [o.status for o in Run(course, [ASSIGNMENT], Fake())] == ["graded"]
+    marks = made.marks()
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"nbwarden.{last}", killed)
+    notebook.write_text(before.replace("2 * x", "3 * x"), "utf-8")
+    with pytest.raises(KeyboardInterrupt):
+        list(Run(course, [ASSIGNMENT], Fake(s000=Lost("it died"))))
+    assert made.marks() != marks
+    monkeypatch.undo()
+    notebook.write_text(before, "utf-8")
+    assert [o.status for o in Run(course, [ASSIGNMENT], Fake())] == ["graded"]
+    assert made.marks() == marks
