@@ -20,7 +20,7 @@ from traitlets.config import Config
 
 from dlnorm.grading import PROBLEM_SETS, release, report, report_page, sections
 from nbwarden import command, gradebook
-from nbwarden.batch import Course
+from nbwarden.course import Course
 
 _EPILOG = """\
 examples:

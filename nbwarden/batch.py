@@ -1,53 +1,50 @@
-"""Grade many submissions: in parallel, none able to stop another, one writer for the marks."""
+"""Grade many submissions: executed in parallel, none able to stop another; one writer of marks."""
 
 from __future__ import annotations
 
-import fcntl
 import fnmatch
-import glob
 import hashlib
-import os
-import re
-import shlex
+import logging
+import time
+import traceback
 import unicodedata
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from copy import deepcopy
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
-from nbgrader import utils
-from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde
 from sqlalchemy import Engine
-from sqlalchemy.exc import IntegrityError
-from traitlets.config import Config
 
-from nbwarden import folders, transfer
+from nbwarden import folders, records, source
+from nbwarden.course import BatchError, Course
+from nbwarden.execute import Assignment, Executed, Submission, execute, not_run
 from nbwarden.files import Welcome
 from nbwarden.folders import Entry
+from nbwarden.handed_in import NO_NOTEBOOK
 from nbwarden.intake import Intake
+from nbwarden.one import Converters
+from nbwarden.outcomes import CourseFault, Graded, Outcome, Trouble, Unreadable
+from nbwarden.records import Record
 from nbwarden.sandbox import Sandbox
-from nbwarden.task import Package, Result, Task, open_course, run, said
-from nbwarden.transfer import Record
-from nbwarden.workers import GRADING, LocalPool, Lost
+from nbwarden.solution import Trial
+from nbwarden.source import Frame
+from nbwarden.workers import Lost, Pool, home
 
-#: When so many submissions in a row meet trouble on our side, it is no use to go on.
+#: When so many submissions in a row fail by no fault of theirs, it is no use to go on.
 IN_A_ROW = 3
 
-#: A package and a task, as workers take them.
-Job = tuple[Package, Task]
+_EXECUTE = partial(execute, warm=True)
+_LOG = logging.getLogger("nbwarden")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Finished:
     """What became of one submission.
 
-    `status` is "graded", "unchanged" (graded before, and the same files), "unreadable" (no valid
-    notebook), "failed" (nbgrader gave up on it) or "lost" (by trouble on our side: a worker that
-    died, no disk space; it is tried again next time). `reason` says why, for the last three; for
-    the others it says which cells were missing, and is empty if none was.
+    `status` is "graded", "unchanged" (graded before, and the same files), "unreadable" (no points),
+    "course fault" or "trouble" (no mark was touched; it is tried again next time). `reason` says
+    why; of what was graded, it says which cells were missing, and is empty if none was.
     """
 
     assignment: str
@@ -57,311 +54,267 @@ class Outcome:
     seconds: float = 0.0
 
 
-class BatchError(RuntimeError):
-    """Grading cannot go on; the text says why, and what to do. What was graded is kept."""
+@dataclass(frozen=True)
+class Work:
+    """An assignment whose submissions are graded.
 
-
-class Pool(Protocol):
-    """What runs the jobs: processes on this machine, or a cluster."""
-
-    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Result | Lost]]:
-        """Do all jobs; each comes back with its result as soon as it is there."""
-        ...
-
-
-def grade_job(job: Job) -> Result:
-    """What a worker does."""
-    return run(*job)
-
-
-def local_pool(count: int = 0) -> LocalPool[Job, Result]:
-    """Workers on this machine, one for each processor if `count` is 0."""
-    return LocalPool(grade_job, count, GRADING)
-
-
-class Course:
-    """An nbgrader course directory, opened with its configuration.
-
-    Parameters
-    ----------
-    config : traitlets Config
-        As loaded from `nbgrader_config.py`; `CourseDirectory.root` must be set.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the root is not a directory.
+    `version` is another one if its files or its due date are.
     """
 
-    def __init__(self, config: Config) -> None:
-        root = Path(config.CourseDirectory.root)
-        if not root.is_dir():
-            raise FileNotFoundError(f"the course directory {root} does not exist")
-        self.config = deepcopy(config)
-        self.api = open_course(config)
-        self.root = root
+    assignment: Assignment
+    name: str
+    version: str
+    frames: Mapping[str, Frame]
+    intake: Intake
+    welcome: Welcome
 
-    # -------- what there is
-
-    @property
-    def gradebook(self) -> Gradebook:
-        """The gradebook; close it when done."""
-        return Gradebook(self.db_url, self.api.coursedir.course_id)
-
-    @property
-    def db_url(self) -> str:
-        """Where the gradebook is."""
-        return str(self.api.coursedir.db_url)
-
-    @contextmanager
-    def opened(self) -> Iterator[Engine]:
-        """The gradebook's database, for what nbgrader has no words for."""
-        with transfer.opened(self.db_url, self.api.coursedir.course_id) as engine:
-            yield engine
-
-    def path(self, step: str, student: str, assignment: str) -> Path:
-        """The folder of a student's assignment in a step: "submitted", "autograded", "feedback"."""
-        directory = getattr(self.api.coursedir, f"{step}_directory")
-        return Path(self.api.coursedir.format_path(directory, student, assignment))
-
-    def submissions(self, assignment: str) -> list[str]:
-        """The students who handed in `assignment`, sorted."""
-        coursedir = self.api.coursedir
-        directory = coursedir.submitted_directory
-        regex = coursedir.format_path(directory, "(?P<student>.*)", assignment, escape=True)
-        students = set()
-        for pattern in ("*", ".*"):  # nbgrader passes over names that begin with a dot
-            for path in glob.glob(coursedir.format_path(directory, pattern, assignment)):
-                match = re.fullmatch(regex, path, re.DOTALL)
-                if match and os.path.isdir(path) and match["student"] != ".ipynb_checkpoints":
-                    students.add(match["student"])
-        return sorted(students)
-
-    def submitted_assignments(self) -> list[str]:
-        """The assignments that at least one student handed in, sorted."""
-        folders = self.path("submitted", "*", "*")
-        return sorted({path.name for path in self.root.glob(str(folders.relative_to(self.root)))})
-
-    def records(self, assignment: str) -> dict[str, Record]:
-        """How grading went, by student, as far as it was done by this package."""
-        with self.opened() as engine, engine.begin() as connection:
-            found = transfer.records(connection, assignment)
-        return {student: record for student, (_, record) in found.items()}
-
-    # -------- generating
-
-    def generate(self, assignment: str) -> None:
-        """Run `nbgrader generate_assignment`; RuntimeError with nbgrader's reason if it fails."""
-        result = self.api.generate_assignment(assignment)
-        if not result["success"]:
-            reason = said(result)
-            if "Cannot add or remove cells" in reason:
-                reason = self._on_other_cells(assignment)
-            raise RuntimeError(f"{assignment} could not be generated: {reason}")
-
-    def _on_other_cells(self, assignment: str) -> str:
-        """What to do where nbgrader refuses other cells than those that were graded."""
-        sqlite = self.db_url.startswith("sqlite")
-        database = f" {shlex.quote(f'--db={self.db_url}')}" if sqlite else ""
-        return (
-            "cells that nbgrader knows were added, removed or renamed, and the gradebook has "
-            "submissions with the cells as they were. Either make the cells again what they were, "
-            "or remove the assignment from the gradebook and run the same command again:\n"
-            f"    nbgrader db assignment remove {shlex.quote(assignment)} --force{database}\n"
-            "Then every submission is graded anew. What is lost: marks and comments given by hand "
-            "(`nbgrader export` writes the marks into a file), and the due date. Who handed in "
-            "before gets no points for a new cell."
+    @classmethod
+    def of(cls, course: Course, engine: Engine, name: str) -> Work:
+        """An assignment, generated if it has changed; CourseError if it cannot be graded."""
+        coursedir, intake = course.api.coursedir, Intake(parent=course.api, config=course.config)
+        intake.look_at_source(coursedir, name)
+        assignment = intake.assignment(coursedir, name)
+        course.generate_if_changed(engine, name, assignment.key)
+        with course.gradebook as gradebook:
+            frames = intake.frames(gradebook, source.folder(coursedir, name), name)
+            due = gradebook.find_assignment(name).duedate  # penalties hang on it
+        excluded = Autograde(coursedir=coursedir, parent=course.api).exclude_overwriting
+        beside = [entry.name for entry in assignment.files]
+        return cls(
+            assignment=assignment,
+            name=name,
+            version=hashlib.sha256(f"{assignment.key} {due}".encode()).hexdigest(),
+            frames=frames,
+            intake=intake,
+            welcome=intake.welcome(frames, beside, excluded.get(name, [])),
         )
 
-    def _source(self, assignment: str) -> Path:
-        directory = self.api.coursedir.source_directory
-        return Path(self.api.coursedir.format_path(directory, ".", assignment))
 
-    def _source_files(self, assignment: str) -> tuple[Entry, ...]:
-        """The instructor's files of an assignment, as nbgrader sees them."""
-        folder = self._source(assignment)
-        kept = utils.find_all_files(str(folder), self.api.coursedir.ignore)
-        names = {Path(path).relative_to(folder).as_posix() for path in kept}
-        return tuple(entry for entry in folders.pack(folder) if entry.name in names)
+@dataclass(frozen=True)
+class Task:
+    """One submission on its way; `submission` is rebuilt, `handed_in` names what it was made of."""
 
-    def _generate_if_changed(self, engine: Engine, assignment: str, source: str) -> None:
-        """Have the gradebook know the assignment as it is now."""
-        with transfer.explained(self.db_url), engine.begin() as connection:
-            known = transfer.generated(connection, assignment) == source
-            if not known:  # until it is done, nobody knows
-                transfer.set_generated(connection, assignment, None)
-        with transfer.explained(self.db_url), self.gradebook as gradebook:
-            try:
-                gradebook.find_assignment(assignment)
-            except MissingEntry:
-                known = False
-        if not known:
-            self.generate(assignment)
-            with transfer.explained(self.db_url), engine.begin() as connection:
-                transfer.set_generated(connection, assignment, source)
+    work: Work
+    student: str
+    handed_in: str
+    submission: Submission
 
-    # -------- grading
 
-    def grade(self, assignments: list[str], pool: Pool, *, force: bool = False) -> Run:
-        """Prepare to grade every submission of these assignments that is new or has changed.
-
-        Parameters
-        ----------
-        assignments : list of str
-        pool : Pool
-            What does the work: `local_pool(...)`, for one.
-        force : bool
-            Grade again what was graded before and has not changed since.
-
-        Returns
-        -------
-        Run
-            An iterator over the outcomes, which knows how many there will be.
-        """
-        return Run(self, assignments, pool, force)
-
-    def package(self, connection: Any, assignment: str, source: tuple[Entry, ...]) -> Package:
-        """What all submissions of an assignment share."""
-        rows = transfer.assignment_rows(connection, assignment)
-        names = tuple(sorted(row["name"] for row in rows["notebook"]))
-        due = "".join(str(row["duedate"]) for row in rows["assignment"])  # penalties hang on it
-        version = hashlib.sha256(f"{folders.checksum(source)} {due}".encode()).hexdigest()
-        key = f"{assignment}-{version}"
-        return Package(key, assignment, self.config, source, rows, names)
-
-    def welcome(self, package: Package) -> Welcome:
-        """Which files of a submission are of use to whoever grades it."""
-        excluded = Autograde(coursedir=self.api.coursedir, parent=self.api).exclude_overwriting
-        source_files = (e.name for e in package.source if not e.name.endswith(".ipynb"))
-        return Intake(config=self.config).welcome(
-            package.notebooks, source_files, excluded.get(package.assignment, [])
-        )
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep a second run on the same class from starting; BatchError if this one is it."""
-        path = self.root / ".nbwarden.lock"
-        try:
-            handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise BatchError(f"{path} cannot be written: {error.strerror}") from None
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BatchError(
-                    f"another run is grading {self.root} at this moment; wait until it is done"
-                ) from None
-            yield
-        finally:
-            os.close(handle)
+#: A task with what its executor takes.
+Job = tuple[Task, tuple[Assignment, Submission]]
 
 
 class Run:
-    """One run over the submissions of some assignments: iterate over it for the outcomes.
+    """One run over the submissions of some assignments: iterate over it for what became of them.
 
-    `total` is the number of outcomes that will come.
+    Parameters
+    ----------
+    course : Course
+    assignments : list of str
+        Of which every submission is graded that is new or has changed.
+    pool : Pool
+        What executes them: `LocalPool(...)`, for one.
+    force : bool
+        Grade again what was graded before and has not changed since.
+
+    Attributes
+    ----------
+    total : int
+        How many submissions there are.
     """
 
-    def __init__(self, course: Course, assignments: list[str], pool: Pool, force: bool) -> None:
+    def __init__(
+        self, course: Course, assignments: list[str], pool: Pool, *, force: bool = False
+    ) -> None:
         self.course, self.pool, self.force = course, pool, force
         self.students = {name: course.submissions(name) for name in assignments}
         self.total = sum(map(len, self.students.values()))
         Sandbox(config=course.config).check()  # before anything is changed
-        self._settled: list[Outcome] = []  # without any work
-        self._troubles = 0  # in a row
+        self._settled: list[Finished] = []  # without any work
+        self._failures: list[Outcome] = []  # in a row
 
-    def __iter__(self) -> Iterator[Outcome]:
-        with self.course.alone(), self.course.opened() as engine:
-            work = self.pool.run(self._jobs(engine))
-            for job, result in work:
+    def __iter__(self) -> Iterator[Finished]:
+        with (
+            self.course.alone(),
+            records.explained(self.course.db_url),
+            self.course.opened() as engine,
+            home() as place,
+        ):
+            self.converters = Converters(self.course.config, self.course.db_url, place / "c")
+            works = [Work.of(self.course, engine, name) for name in self.students]
+            self._try_solutions(engine, works)
+            for task, result in self.pool.run(_EXECUTE, self._jobs(engine, works)):
                 yield from self._say_settled()
-                yield self._finish(engine, *job, result)
+                yield self._finish(engine, task, result)
             yield from self._say_settled()
 
-    def _say_settled(self) -> Iterator[Outcome]:
+    def _say_settled(self) -> Iterator[Finished]:
         settled, self._settled = self._settled, []
         yield from settled
 
-    def _jobs(self, engine: Engine) -> Iterator[Job]:
+    def _try_solutions(self, engine: Engine, works: list[Work]) -> None:
+        """CourseError if an assignment's own solution fails."""
+        trials = (Trial(engine, work.name, work.assignment, work.frames) for work in works)
+        jobs = [(t, (t.assignment, t.submission)) for t in trials if not t.passed]
+        if jobs and works[0].intake.try_solution:
+            for trial, result in self.pool.run(_EXECUTE, jobs):
+                trial.judge(result)
+
+    def _jobs(self, engine: Engine, works: list[Work]) -> Iterator[Job]:
         """The jobs there are, made one by one as workers ask for them."""
-        db_url = self.course.db_url
-        for assignment, students in self.students.items():
-            source = self.course._source_files(assignment)
-            self.course._generate_if_changed(engine, assignment, folders.checksum(source))
-            with transfer.explained(db_url), engine.begin() as connection:
-                package = self.course.package(connection, assignment, source)
-                version = package.key.rpartition("-")[2]
-                welcome = self.course.welcome(package)
-                done = transfer.records(connection, assignment)
+        for work in works:
+            with engine.begin() as connection:
+                done = records.records(connection, work.name)
                 if self.force:  # if this run is killed, the next one goes on where it was
-                    transfer.forget(connection, [submission for submission, _ in done.values()])
+                    records.forget(connection, work.name)
                     done = {}
-            for student in students:
+            self.converters.begin(work.name, source.folder(self.course.api.coursedir, work.name))
+            for student in self.students[work.name]:
                 if not _fit_for_nbgrader(student):
                     reason = "nbgrader cannot work with the name of the student's folder; rename it"
-                    self._settled.append(Outcome(assignment, student, "lost", reason))
+                    self._settled.append(Finished(work.name, student, "trouble", reason))
                     continue
-                path = self.course.path("submitted", student, assignment)
-                if path.parent.is_symlink():
-                    path = path.parent
-                files = folders.pack(path, welcome.sort(path).taken)
+                files = self._packed(work, student)
                 handed_in = folders.checksum(files)
-                _, record = done.get(student, ("", None))
-                if record and self._stands(record, handed_in, version, assignment, student):
-                    self._settled.append(_remembered(record, assignment, student))
+                record = done.get(student)
+                if record and self._stands(record, handed_in, work, student):
+                    self._settled.append(_remembered(record, work.name, student))
                     continue
-                with transfer.explained(db_url), engine.begin() as connection:
-                    rows = transfer.submission_rows(connection, assignment, student)
-                yield package, Task(assignment, student, files, handed_in, rows)
+                submission = self._rebuilt(work, student, files)
+                yield Task(work, student, handed_in, submission), (work.assignment, submission)
 
-    def _stands(
-        self, record: Record, handed_in: str, version: str, assignment: str, student: str
-    ) -> bool:
+    def _packed(self, work: Work, student: str) -> tuple[Entry, ...]:
+        """What was handed in."""
+        path = self.course.path("submitted", student, work.name)
+        if path.parent.is_symlink():
+            path = path.parent
+        return folders.pack(path, work.welcome.sort(path).taken)
+
+    def _rebuilt(self, work: Work, student: str, files: tuple[Entry, ...]) -> Submission:
+        """A submission as it is executed. It is made of a copy, which nobody changes meanwhile."""
+        folder = self.converters.submitted(student, work.name)
+        folders.unpack(files, folder)
+        if not folder.is_symlink() and not any(folder.glob("*.ipynb")):
+            (folder / NO_NOTEBOOK).touch()
+        sorted_files = work.welcome.sort(folder)
+        taken = {name for name in sorted_files.taken if not name.lower().endswith(".ipynb")}
+        notebooks = {
+            name: work.intake.rebuilt(folder, name, dict(work.frames), sorted_files)
+            for name in work.frames
+        }
+        return Submission(notebooks, tuple(entry for entry in files if entry.name in taken))
+
+    def _stands(self, record: Record, handed_in: str, work: Work, student: str) -> bool:
         """Whether a submission was graded as it is now, and what came of it is still there."""
-        known = record.status != "failed" and (record.handed_in, record.source)
-        return known == (handed_in, version) and all(
-            self.course.path(step, student, assignment).is_dir()
+        return (record.handed_in, record.source) == (handed_in, work.version) and all(
+            self.course.path(step, student, work.name).is_dir()
             for step in ("autograded", "feedback")
         )
 
+    # -------- what came of it
+
     def _finish(
-        self, engine: Engine, package: Package, task: Task, result: Result | Lost
-    ) -> Outcome:
-        """Put what came back where it belongs: first the folders, then the gradebook."""
-        assignment, student = task.assignment, task.student
-        if isinstance(result, Lost) or result.status == "trouble":
-            self._troubles += 1
-            if self._troubles >= IN_A_ROW:
-                raise BatchError(
-                    f"{self._troubles} submissions in a row could not be graded, and not by any "
-                    f"fault of theirs; {student}, {assignment}: {result.reason}. What was graded "
-                    "before is kept; put this right and run the same command again to go on."
-                )
-            return Outcome(assignment, student, "lost", result.reason)
-        self._troubles = 0
+        self, engine: Engine, task: Task, result: Executed | CourseFault | Trouble | Lost
+    ) -> Finished:
+        """Write down what came of a submission, if that is its own doing."""
+        started = time.perf_counter()
         try:
-            for step in ("autograded", "feedback"):
-                entries, path = getattr(result, step), self.course.path(step, student, assignment)
-                if entries:
-                    folders.put(entries, path)
-                else:
-                    folders.discard(path)
+            outcome = self._outcome(engine, task, result)
+        finally:
+            self.converters.clear(task.student)
+        seconds = time.perf_counter() - started
+        seconds += result.seconds if isinstance(result, Executed) else 0
+        name, student = task.work.name, task.student
+        _log(outcome, f"{name}, {student}")
+        if isinstance(outcome, (Graded, Unreadable)):
+            self._failures.clear()
+            record = Record(
+                task.handed_in, task.work.version, outcome.status, outcome.reason, seconds
+            )
+            with engine.begin() as connection:
+                records.remember(connection, name, student, record)
+        else:
+            self._failures.append(outcome)
+            if len(self._failures) == IN_A_ROW:
+                raise BatchError(
+                    f"{IN_A_ROW} submissions in a row could not be graded, and not by any fault of "
+                    f"theirs; {student}, {name}: {outcome.reason}. What was graded before is kept; "
+                    "put this right and run the same command again to go on."
+                )
+        return Finished(name, student, outcome.status, outcome.reason, seconds)
+
+    def _outcome(
+        self, engine: Engine, task: Task, result: Executed | CourseFault | Trouble | Lost
+    ) -> Outcome:
+        notebooks = task.submission.notebooks
+        if isinstance(result, (CourseFault, Trouble)):
+            return result
+        if isinstance(result, Lost):
+            outputs = {name: not_run(nb, result.reason) for name, nb in notebooks.items()}
+            outcome: Outcome = Unreadable(result.reason)
+        else:
+            outputs = dict(result.outputs)
+            outcome = _about(notebooks)
+        try:
+            return self._written(engine, task, outputs, outcome)
         except OSError as error:
             raise BatchError(
-                f"{path} cannot be written: {error.strerror or error}. What was graded before is "
-                "kept; make room and run the same command again to go on."
+                f"{error.filename or 'a file'} cannot be written: {error.strerror or error}. What "
+                "was graded before is kept; make room and run the same command again to go on."
             ) from error
-        source = package.key.rpartition("-")[2]
-        record = Record(task.handed_in, source, result.status, result.reason, result.seconds)
-        with transfer.explained(self.course.db_url):
-            try:
-                with engine.begin() as connection:
-                    transfer.merge(connection, task.rows, result.rows, record)
-            except IntegrityError:  # somebody else made the same submission's rows meanwhile
-                reason = "the gradebook was changed by another program meanwhile; grade it again"
-                return Outcome(assignment, student, "lost", reason, result.seconds)
-        return Outcome(assignment, student, result.status, result.reason, result.seconds)
+
+    def _written(
+        self, engine: Engine, task: Task, outputs: dict[str, Any], outcome: Outcome
+    ) -> Outcome:
+        """Have nbgrader write marks and pages, and put them in their place.
+
+        Until all of it is done, nothing is remembered: who is killed on the way begins again.
+        """
+        name, student = task.work.name, task.student
+        with engine.begin() as connection:
+            records.forget(connection, name, student)
+        rebuilt = task.submission.notebooks
+        try:
+            graded = self.converters.autograde(student, name, rebuilt, outputs)
+        except Exception as error:
+            return Trouble(f"its marks could not be written: {self._bug(error)}", _trace(error))
+        folders.put(graded, self.course.path("autograded", student, name))
+        pages = self.course.path("feedback", student, name)
+        try:
+            folders.put(self.converters.feedback(student, name, rebuilt), pages)
+        except Exception as error:  # which costs no point, and is tried again next time
+            folders.discard(pages)
+            reason = f"it has its marks, and no feedback page: {self._bug(error)}"
+            return replace(outcome, reason=reason, trace=_trace(error))
+        return outcome
+
+    def _bug(self, error: Exception) -> str:
+        """What failed, as a text, if it is a program; raises it again if it is the machine."""
+        with records.explained(self.course.db_url):
+            if records.of_database(error) or isinstance(error, OSError):
+                raise error
+        return f"{type(error).__name__}: {error}"
+
+
+def _trace(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+def _about(notebooks: Mapping[str, Any]) -> Outcome:
+    """What is known of a submission from its rebuilt notebooks."""
+    remarks = []
+    for notebook in notebooks.values():
+        about = notebook.metadata.get("nbwarden", {})
+        if "unreadable" in about:
+            return Unreadable(about["unreadable"])
+        remarks += [about["remark"]] if "remark" in about else []
+    return Graded("; ".join(remarks))
+
+
+def _log(outcome: Outcome, what: str) -> None:
+    """Log the traceback of a program that failed and is not the student's."""
+    if outcome.trace:
+        _LOG.error("%s: %s\n%s", what, outcome.reason, outcome.trace)
 
 
 def _fit_for_nbgrader(student: str) -> bool:
@@ -373,7 +326,7 @@ def _fit_for_nbgrader(student: str) -> bool:
     return not odd and fnmatch.fnmatchcase(student, student)
 
 
-def _remembered(record: Record, assignment: str, student: str) -> Outcome:
-    """The outcome of a submission that was not graded again."""
+def _remembered(record: Record, assignment: str, student: str) -> Finished:
+    """What became of a submission that was not graded again."""
     status = "unchanged" if record.status == "graded" else record.status
-    return Outcome(assignment, student, status, record.reason, record.seconds)
+    return Finished(assignment, student, status, record.reason, record.seconds)

@@ -186,3 +186,12 @@ def imports_of(cells: Iterable[Any]) -> list[str]:
             if whole or (isinstance(node, ast.ImportFrom) and not utils.is_solution(cell)):
                 found[ast.unparse(node)] = None
     return list(found)
+
+
+def modules_of(statement: str) -> list[str]:
+    """The modules that an import statement names."""
+    node = ast.parse(statement).body[0]
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    assert isinstance(node, ast.ImportFrom)
+    return [node.module] if node.module and not node.level else []

@@ -14,12 +14,12 @@ from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 from nbwarden import gradebook
-from nbwarden.batch import Course, Job, Outcome, local_pool
+from nbwarden.batch import Finished, Run
 from nbwarden.cluster import ClusterPool
+from nbwarden.course import Course
 from nbwarden.members import shown
 from nbwarden.sandbox import Sandbox
-from nbwarden.task import Result
-from nbwarden.workers import LocalPool
+from nbwarden.workers import GRADING, LocalPool
 
 EPILOG = """\
 One bad submission stops nobody: it is named at the end, and the exit status is 1. If grading is
@@ -82,13 +82,13 @@ def let_streams_print_anything() -> None:
             stream.reconfigure(errors="replace")
 
 
-def grade(course: Course, names: list[str], arguments: argparse.Namespace) -> list[Outcome]:
+def grade(course: Course, names: list[str], arguments: argparse.Namespace) -> list[Finished]:
     """Grade these assignments with a progress bar; the outcomes, by assignment and student."""
-    outcomes: list[Outcome] = []
+    outcomes: list[Finished] = []
     if not arguments.scheduler:  # a cluster's machines have each their own
         Sandbox(config=course.config).check()
     with _pool(arguments) as pool:
-        run = course.grade(names, pool, force=arguments.force)
+        run = Run(course, names, pool, force=arguments.force)
         with tqdm(total=run.total, unit="submission", desc="grading", dynamic_ncols=True) as bar:
             for outcome in run:
                 outcomes.append(outcome)
@@ -97,14 +97,14 @@ def grade(course: Course, names: list[str], arguments: argparse.Namespace) -> li
     return sorted(outcomes, key=lambda o: (o.assignment, o.student))
 
 
-def _pool(arguments: argparse.Namespace) -> ClusterPool | LocalPool[Job, Result]:
-    """What does the work: processes on this machine, or a cluster."""
+def _pool(arguments: argparse.Namespace) -> ClusterPool | LocalPool:
+    """What executes submissions: processes on this machine, or a cluster."""
     if arguments.scheduler:
         return ClusterPool(arguments.scheduler)
-    return local_pool(arguments.jobs)
+    return LocalPool(arguments.jobs, GRADING)
 
 
-def summary(course: Course, outcomes: list[Outcome], *, as_json: bool) -> int:
+def summary(course: Course, outcomes: list[Finished], *, as_json: bool) -> int:
     """Print the gradebook and what could not be graded; 1 if something needs a person."""
     fine = ("graded", "unchanged")
     troubled = [o for o in outcomes if o.status not in fine]
@@ -118,8 +118,8 @@ def summary(course: Course, outcomes: list[Outcome], *, as_json: bool) -> int:
         }
         print(json.dumps(document, indent=2))
         return 1 if troubled else 0
-    words = {"unreadable": "could not be read", "lost": "not graded"}
-    remarks = {(o.assignment, o.student): words.get(o.status, o.status) for o in troubled}
+    words = {"unreadable": "could not be read"}
+    remarks = {(o.assignment, o.student): words.get(o.status, "not graded") for o in troubled}
     remarks |= {(o.assignment, o.student): "see below" for o in remarked if o.status in fine}
     print("\n" + gradebook.table(entries, remarks))
     for o in remarked:

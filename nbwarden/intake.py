@@ -21,21 +21,25 @@ from typing import Any
 import nbformat
 from nbconvert.exporters import NotebookExporter
 from nbgrader import utils
-from nbgrader.api import Gradebook, MissingEntry, TaskCell
+from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde
 from nbgrader.converters.base import NbGraderException
+from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme
-from traitlets import Integer, List, Unicode
+from traitlets import Bool, Integer, List, Unicode
 from traitlets.config import Config
 
-from nbwarden import canonical, renamed
+from nbwarden import canonical, folders, records, renamed, source
 from nbwarden.ask import CourseError, Instructor, is_trusted
+from nbwarden.execute import Assignment, execute
 from nbwarden.files import Sorted, UnreadableError, Welcome, read_bytes
 from nbwarden.handed_in import NO_NOTEBOOK, Caps
 from nbwarden.pictures import ENDINGS
 from nbwarden.rebuild import notebook, plain_text, rebuild, unread_notebook
 from nbwarden.remembered import remembered
 from nbwarden.sandbox import Sandbox, SandboxError
+from nbwarden.solution import Trial
+from nbwarden.source import Frame
 
 _MB = 2**20
 
@@ -62,9 +66,18 @@ class Intake(NotebookExporter):
         100, help="Megabytes that the files of a submission may have together."
     ).tag(config=True)
 
+    try_solution = Bool(
+        True,
+        help="""Whether the solution in the source folder is graded before the first submission.
+        What it fails is not the students' fault, and nothing is graded until that is put right.
+        Switch it off where the source folder holds no solutions.""",
+    ).tag(config=True)
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self._files: dict[str, Sorted] = {}
+        self._frames: dict[str, Frame] = {}
+        self._names: list[str] = []  # of the assignment's notebooks
         if isinstance(self.parent, Autograde):
             self._attach(self.parent)
 
@@ -75,61 +88,83 @@ class Intake(NotebookExporter):
 
     def _attach(self, converter: Autograde) -> None:
         """Stand between the converter and the submitted files."""
-        try:
-            Sandbox(parent=self).check()
-            self._look_at_source(converter)
-        except (SandboxError, CourseError) as error:
-            raise NbGraderException(f"grading refused: {error}") from None
+        course = converter.coursedir
+        rebuilt = rebuilt_by(converter)
+        if not rebuilt:  # else whoever did so has looked before
+            self._frames = self._looked_at(course)
+        self._names = [*(rebuilt or self._frames)]
         plain = converter.init_assignment
 
         def init_assignment(assignment_id: str, student_id: str) -> None:
             with self._clean_copy(converter, assignment_id, student_id):
                 plain(assignment_id, student_id)
-            self._reset(converter, assignment_id, student_id)
 
         converter.init_assignment = init_assignment
         # a folder without its notebook is a submission too: its older marks must not stand
-        course = converter.coursedir
         folders = glob.glob(converter._format_source(course.assignment_id, course.student_id))
-        expected = self._expected(converter)
         for folder in [*converter.assignments, *folders]:
             if "\n" in folder:  # nbgrader would stop there, and grade nobody who comes behind
                 self.log.error("%r was not graded: rename it, without a line break", folder)
                 converter.assignments.pop(folder, None)
                 continue
             found = converter.assignments.setdefault(folder, [])
-            for name in expected:
+            for name in self._names:
                 path = os.path.join(folder, f"{name}.ipynb")
                 if path not in found and fnmatch.fnmatch(name, course.notebook_id):
                     found.append(path)
 
-    def _look_at_source(self, converter: Autograde) -> None:
-        """CourseError if a notebook cannot be graded for anyone, before any mark is touched."""
-        course = converter.coursedir
-        folder = Path(course.format_path(course.source_directory, ".", course.assignment_id))
-        names = self._source_files(converter, course.assignment_id)
-        files = {name.as_posix(): (folder / name).resolve() for name in names}
-        for path in sorted(folder.glob("*.ipynb")):
-            source = canonical.source_notebook(path)
-            if source.language != "python":
-                raise CourseError(
-                    f"{path.name} asks for the kernel {source.kernel!r} ({source.language}); this "
-                    "grader runs Python"
-                )
-            for cell in source.cells:
-                if cell.cell_type == "code" and is_trusted(cell.source):
-                    Instructor.of(files, list(source.imports)).look_at(cell.source)
+    # -------- the instructor's
 
     @staticmethod
-    def _expected(converter: Autograde) -> list[str]:
-        """The names of the assignment's notebooks."""
-        course = converter.coursedir
-        with Gradebook(course.db_url, course.course_id) as gradebook:
-            try:
-                assignment = gradebook.find_assignment(course.assignment_id)
-            except MissingEntry:
-                return []
-            return [str(notebook.name) for notebook in assignment.notebooks]
+    def look_at_source(course: CourseDirectory, assignment: str) -> None:
+        """CourseError if a notebook cannot be graded for anyone, before any mark is touched."""
+        files = source.paths(course, assignment)
+        for path in sorted(source.folder(course, assignment).glob("*.ipynb")):
+            made = canonical.source_notebook(path)
+            if made.language != "python":
+                raise CourseError(
+                    f"{path.name} asks for the kernel {made.kernel!r} ({made.language}); this "
+                    "grader runs Python"
+                )
+            for cell in made.cells:
+                if cell.cell_type == "code" and is_trusted(cell.source):
+                    Instructor.of(files, list(made.imports)).look_at(cell.source)
+
+    def frames(self, gradebook: Gradebook, root: Path, assignment: str) -> dict[str, Frame]:
+        """The frames of an assignment's notebooks; see `source.frames`."""
+        return source.frames(gradebook, root, assignment, self._released)
+
+    def assignment(self, course: CourseDirectory, name: str) -> Assignment:
+        """All that submissions of an assignment share when they are executed."""
+        root, entries = source.folder(course, name), source.entries(course, name)
+        beside = tuple(entry for entry in entries if not entry.name.endswith(".ipynb"))
+        notebooks = {path.stem: canonical.source_notebook(path) for path in root.glob("*.ipynb")}
+        imports = {notebook: found.imports for notebook, found in notebooks.items()}
+        return Assignment(folders.checksum(entries), beside, imports, self.config)
+
+    def _looked_at(self, course: CourseDirectory) -> dict[str, Frame]:
+        """The frames of an assignment that can be graded.
+
+        Raises
+        ------
+        NbGraderException
+            If it cannot, for a reason that is no student's.
+        """
+        name = course.assignment_id
+        try:
+            Sandbox(parent=self).check()
+            self.look_at_source(course, name)
+            with records.opened(course.db_url, course.course_id) as engine:
+                with Gradebook(course.db_url, course.course_id) as gradebook:
+                    frames = self.frames(gradebook, source.folder(course, name), name)
+                trial = Trial(engine, name, self.assignment(course, name), frames)
+                if self.try_solution and not trial.passed:
+                    trial.judge(execute(trial.assignment, trial.submission))
+        except (SandboxError, CourseError) as error:
+            refusal = f"grading refused: {error}"
+            self.log.error(refusal)  # of this exception nbgrader's command says nothing
+            raise NbGraderException(refusal) from None
+        return frames
 
     # -------- files
 
@@ -140,12 +175,12 @@ class Intake(NotebookExporter):
         """Let the converter copy from a folder that holds only what may be taken in."""
         course = converter.coursedir
         folder = Path(converter._format_source(assignment_id, student_id))
-        names = self._expected(converter)
-        source_files = self._source_files(converter, assignment_id)
+        names = self._names
+        source_files = source.paths(course, assignment_id)
         excluded = converter.exclude_overwriting.get(assignment_id, [])
         files = Sorted(strange=["the whole folder, which is a link"])
         if not _linked(folder):
-            files = self.welcome(names, map(str, source_files), excluded).sort(folder)
+            files = self.welcome(names, source_files, excluded).sort(folder)
         expected = {f"{name}.ipynb" for name in names}
         kept = course.submitted_directory
         with tempfile.TemporaryDirectory(prefix="nbw-in-") as scratch:
@@ -200,38 +235,6 @@ class Intake(NotebookExporter):
             files=self.caps.files,
         )
 
-    @staticmethod
-    def _source_files(converter: Autograde, assignment_id: str) -> list[Path]:
-        """The assignment's own files, relative to its source folder; no notebooks."""
-        course = converter.coursedir
-        folder = course.format_path(course.source_directory, ".", assignment_id)
-        found = utils.find_all_files(folder, [*course.ignore, "*.ipynb"])
-        return [Path(path).relative_to(folder) for path in found]
-
-    # -------- marks
-
-    @staticmethod
-    def _reset(converter: Autograde, assignment_id: str, student_id: str) -> None:
-        """Take back the points that an earlier run of the tests gave."""
-        course = converter.coursedir
-        with Gradebook(course.db_url, course.course_id) as gradebook:
-            submission = gradebook.find_submission(assignment_id, student_id)
-            for graded in submission.notebooks:
-                if fnmatch.fnmatch(str(graded.name), course.notebook_id):
-                    for grade in graded.grades:
-                        by_hand = isinstance(grade.cell, TaskCell)  # never marked by a run
-                        grade.auto_score = None if by_hand else 0
-                        grade.needs_manual_grade = by_hand
-            gradebook.db.commit()
-
-    @staticmethod
-    def _void(gradebook: Gradebook, name: str, assignment: str, student: str) -> None:
-        """Take back what a person gave as well: what they read is not there any more."""
-        for grade in gradebook.find_submission_notebook(name, assignment, student).grades:
-            grade.auto_score, grade.manual_score, grade.extra_credit = 0, None, None
-            grade.needs_manual_grade = False
-        gradebook.db.commit()
-
     # -------- notebooks
 
     def _preprocess(self, nb: nbformat.NotebookNode, resources: Any) -> tuple[Any, Any]:
@@ -250,48 +253,66 @@ class Intake(NotebookExporter):
                 made, resources=resources, **kwargs
             )
         course = converter.coursedir
-        folder = Path(course.format_path(course.source_directory, ".", told["assignment"]))
-        source = canonical.source_notebook(folder / f"{told['notebook']}.ipynb")
+        folder = source.folder(course, told["assignment"])
+        original = canonical.source_notebook(folder / f"{told['notebook']}.ipynb")
         resources["nbwarden"] = {
-            "files": {
-                path.as_posix(): str((folder / path).resolve())
-                for path in self._source_files(converter, told["assignment"])
-            },
-            "imports": list(source.imports),
+            "outputs": getattr(converter, "outputs", {}).get(told["notebook"]),
+            "files": source.paths(course, told["assignment"]),
+            "imports": list(original.imports),
         }
         return super().from_filename(filename, resources=resources, **kwargs)
 
     def _rebuilt(self, path: Path, told: dict[str, str]) -> nbformat.NotebookNode:
         """The submitted notebook in the released frame."""
         converter: Any = self.parent
-        course = converter.coursedir
-        folder = Path(course.format_path(course.source_directory, ".", told["assignment"]))
-        source = canonical.source_notebook(folder / path.name)
+        if rebuilt := rebuilt_by(converter):
+            return rebuilt[told["notebook"]]
         files = self._files.get(str(path.parent), Sorted())
-        with Gradebook(told["db_url"], course.course_id) as gradebook:
-            kept = gradebook.find_notebook(told["notebook"], told["assignment"])
-            known = canonical.known_cells(kept, source, self._released)
-            kernelspec = json.loads(kept.kernelspec or "{}")
-            try:
-                if _linked(path.parent):
-                    raise UnreadableError("the submitted folder is a link")
-                expected = {*self._expected(converter)}
-                handed_in = renamed.find(
-                    path.parent, told["notebook"], expected, known, source.cells, self.caps
-                )
-            except UnreadableError as error:
-                self.log.error("%s, %s: %s", told["student"], told["assignment"], error)
-                self._void(gradebook, told["notebook"], told["assignment"], told["student"])
-                return unread_notebook(known, _notes_on_files(files), kernelspec, str(error))
-        rebuilt = rebuild(handed_in, known, source.cells)
+        return self.rebuilt(path.parent, told["notebook"], self._frames, files)
+
+    def rebuilt(
+        self, folder: Path, name: str, frames: dict[str, Frame], files: Sorted
+    ) -> nbformat.NotebookNode:
+        """A submitted notebook in the released frame.
+
+        Parameters
+        ----------
+        folder : Path
+            What was handed in.
+        name : str
+            The notebook's, without ending.
+        frames : dict of str to Frame
+            Those of all notebooks.
+        files : Sorted
+            The files of the folder.
+        """
+        frame = frames[name]
+        try:
+            if _linked(folder):
+                raise UnreadableError("the submitted folder is a link")
+            handed_in = renamed.find(
+                folder, name, {*frames}, frame.known, frame.source.cells, self.caps
+            )
+        except UnreadableError as error:
+            self.log.error("%s: %s", folder, error)
+            return unread_notebook(
+                frame.known, _notes_on_files(files), frame.kernelspec, str(error)
+            )
+        rebuilt = rebuild(handed_in, frame.known, frame.source.cells)
         rebuilt.notes += _notes_on_files(files, handed_in.name)
         for note in rebuilt.notes:
-            self.log.warning("%s, %s: %s", told["student"], told["assignment"], note)
-        return notebook(rebuilt, kernelspec)
+            self.log.warning("%s: %s", folder, note)
+        return notebook(rebuilt, frame.kernelspec)
 
     def _released(self, source: str) -> str:
         """A source without hidden tests and mark scheme."""
         return released(source, self)
+
+
+def rebuilt_by(converter: Autograde) -> dict[str, nbformat.NotebookNode]:
+    """The notebooks that were rebuilt before the converter began; see `one.py`."""
+    rebuilt: dict[str, nbformat.NotebookNode] = getattr(converter, "rebuilt", {})
+    return rebuilt
 
 
 def preprocessed(

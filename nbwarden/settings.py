@@ -28,12 +28,12 @@ def enable(c: Any) -> None:
         "nbgrader.preprocessors.IgnorePattern",
         "nbconvert.preprocessors.ClearMetadataPreprocessor",
         "nbgrader.preprocessors.LimitOutput",
-        "nbgrader.preprocessors.SaveAutoGrades",
+        "nbwarden.marks.SaveMarks",
         "nbgrader.preprocessors.AssignLatePenalties",
     ]
     c.GenerateFeedback.exporter_class = "nbwarden.feedback.FeedbackPage"
     c.GenerateFeedback.preprocessors = [
-        "nbgrader.preprocessors.GetGrades",
+        "nbwarden.marks.ShowMarks",
         "nbwarden.feedback.HideTests",
         "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
     ]

@@ -1,8 +1,9 @@
-"""Worker processes on this machine: one submission at a time each, and any of them may die.
+"""Who does the work: executors, on this machine or elsewhere, of which any process may die.
 
-The coordinator hands out jobs and takes in results. A worker that dies costs its job a second
-try, by a fresh worker; after that the job is reported as lost. Whatever a worker leaves lies in
-one folder, which goes with the pool, or with the next one if this one was killed.
+The coordinator keeps a few jobs ahead of the workers. When a process dies, all that was under way
+is suspect: it is done again, one job at a time, so that only who is the cause is held for it.
+Whatever a worker leaves lies in one folder, which goes with the pool, or with the next one if this
+one was killed.
 """
 
 from __future__ import annotations
@@ -15,35 +16,36 @@ import signal
 import tempfile
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures.process import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-Job = TypeVar("Job")
+Name = TypeVar("Name")
 Result = TypeVar("Result")
 
-#: How often a job is tried whose worker dies.
+#: How often a job is tried alone that may be the cause of a process's death.
 TRIES = 2
-#: Seconds after which a worker that says nothing is ended. The sandbox has limits far below.
+#: Seconds after which workers that say nothing are ended. The sandbox has limits far below.
 PATIENCE = 3600.0
+#: Seconds between two looks whether there are workers at all.
+_LOOK = 20.0
 
-#: What a worker that grades wants to have imported; the second line is what others import late.
-GRADING = (
-    *("nbwarden.task", "nbwarden.execute", "nbwarden.feedback"),
-    *("ipykernel.kernelspec", "IPython.lib.lexers", "pygments.styles.default", "jinja2.ext"),
-)
+#: What a worker that grades wants to have imported.
+GRADING = ("nbwarden.execute", "ipykernel.kernelspec")
 
 _FOLDER = "nbw-pool-"
 
 
 @dataclass(frozen=True)
 class Lost:
-    """A job whose workers died; `reason` says how."""
+    """A job that ended each process that did it; `reason` says how."""
 
     reason: str
 
@@ -74,35 +76,115 @@ def begin_grading(words: list[str]) -> None:
         begin(*GRADING)
 
 
-class LocalPool(Generic[Job, Result]):
-    """Worker processes for one kind of job; a context manager.
+class Pool:
+    """Workers that may be had anew; a context manager. Made of an `Executor` by its children."""
+
+    #: How many jobs are under way at a time: a few more than there are workers.
+    window = 1
+    #: What a future raises whose worker has died.
+    deaths: tuple[type[BaseException], ...] = (BrokenExecutor,)
+
+    def executor(self) -> Executor:
+        """What runs jobs now."""
+        raise NotImplementedError
+
+    def renew(self) -> None:
+        """Begin again with workers that nothing has happened to."""
+
+    def look(self) -> None:
+        """Raise an error if nobody is there who works."""
+
+    def run(
+        self, work: Callable[..., Result], jobs: Iterable[tuple[Name, tuple[Any, ...]]]
+    ) -> Iterator[tuple[Name, Result | Lost]]:
+        """Do all jobs; each comes back with its result as soon as it is there.
+
+        Parameters
+        ----------
+        work : callable
+            A function of a module, as it is looked up by name.
+        jobs : iterable
+            Of each its name, which stays here, and the arguments for `work`. They are taken only
+            when a worker is about to be free.
+        """
+        source = iter(jobs)
+        suspects: deque[tuple[Name, tuple[Any, ...]]] = deque()
+        pending: dict[Future[Result], tuple[Name, tuple[Any, ...]]] = {}
+        while True:
+            while not suspects and len(pending) < self.window:
+                job = next(source, None)
+                if job is None:
+                    break
+                pending[self._submit(work, job[1])] = job
+            if not pending and not suspects:
+                return
+            if not pending:
+                name, arguments = suspects.popleft()
+                yield name, self._alone(work, arguments)
+                continue
+            for future in self._done(pending):
+                job = pending.pop(future)
+                try:
+                    result = future.result()
+                except self.deaths:
+                    suspects.append(job)
+                else:
+                    yield job[0], result
+            if suspects and not pending:
+                self.renew()
+
+    def _submit(self, work: Callable[..., Result], arguments: tuple[Any, ...]) -> Future[Result]:
+        try:
+            return self.executor().submit(work, *arguments)
+        except BrokenExecutor:  # by a worker that died with nothing to do
+            self.renew()
+            return self.executor().submit(work, *arguments)
+
+    def _alone(self, work: Callable[..., Result], arguments: tuple[Any, ...]) -> Result | Lost:
+        """The result of a job while nothing else is done, so that it can be no other's fault."""
+        for _ in range(TRIES):
+            future = self._submit(work, arguments)
+            self._done({future: None})
+            try:
+                return future.result()
+            except self.deaths:
+                self.renew()
+        return Lost(f"it ended the process that ran it {TRIES} times, with nothing else running")
+
+    def _done(self, pending: dict[Future[Result], Any]) -> set[Future[Result]]:
+        """Futures that have a result, or an error, waited for until there is one."""
+        end = time.monotonic() + PATIENCE
+        while not (done := wait(pending, _LOOK, FIRST_COMPLETED).done):
+            self.look()
+            if time.monotonic() > end:
+                self.renew()  # which is the end of all that was under way
+                end = time.monotonic() + PATIENCE
+        return done
+
+
+class LocalPool(Pool):
+    """Worker processes on this machine.
 
     Parameters
     ----------
-    work : callable
-        From a job to its result. A function of a module, as it is looked up by name.
     count : int
         How many workers; 0 is one for each processor.
     preload : tuple of str
         Modules that are imported once, before the first worker starts.
     """
 
-    def __init__(
-        self, work: Callable[[Job], Result], count: int = 0, preload: tuple[str, ...] = ()
-    ) -> None:
-        self.work = work
+    def __init__(self, count: int = 0, preload: tuple[str, ...] = ()) -> None:
         self.count = count or cores()
-        self._start = multiprocessing.get_context("forkserver")
+        self.window = 2 * self.count
+        self._context = multiprocessing.get_context("forkserver")
         begin(*preload)
-        self._workers: list[_Worker] = []
-        self._home: Path | None = None
-        self._lock: int | None = None
+        self._executor: ProcessPoolExecutor | None = None
+        self._lifeline: Any = None
+        self._stack = ExitStack()
+        self._home = ""
 
-    def __enter__(self) -> LocalPool[Job, Result]:
-        remove_leftovers()
-        self._home = Path(tempfile.mkdtemp(prefix=_FOLDER))
-        self._lock = os.open(self._home / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+    def __enter__(self) -> LocalPool:
+        self._home = str(self._stack.enter_context(home()))
         return self
 
     def __exit__(
@@ -111,56 +193,35 @@ class LocalPool(Generic[Job, Result]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for worker in self._workers:
-            worker.end(at_once=kind is not None)
-        self._workers.clear()
-        if self._lock is not None:
-            os.close(self._lock)
-        if self._home is not None:
-            shutil.rmtree(self._home, ignore_errors=True)
+        if self._executor is not None and kind is None:
+            self._executor.shutdown()
+        self.renew()
+        self._stack.close()
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Result | Lost]]:
-        """Do all jobs; each comes back with its result as soon as it is there.
+    def executor(self) -> Executor:
+        """The workers, started if there are none."""
+        if self._executor is None:
+            places = self._context.SimpleQueue()
+            for number in range(self.count):
+                places.put(self._processor(number))
+            theirs, self._lifeline = self._context.Pipe(duplex=False)
+            self._executor = ProcessPoolExecutor(
+                self.count,
+                mp_context=self._context,
+                initializer=_begin_work,
+                initargs=(theirs, self._home, places, dict(os.environ)),
+            )
+        return self._executor
 
-        Jobs are taken from the iterable only when a worker is about to be free.
-        """
-        source = iter(jobs)
-        again: deque[tuple[Job, int]] = deque()
-        busy: list[_Worker] = []
-        idle = list(self._workers)
-        while True:
-            while len(busy) < self.count:
-                entry = again.popleft() if again else next(((job, 1) for job in source), None)
-                if entry is None:
-                    break
-                worker = idle.pop() if idle else self._new_worker()
-                worker.give(*entry)
-                busy.append(worker)
-            if not busy:
-                return
-            for worker in self._ready(busy):
-                busy.remove(worker)
-                job, tries = worker.job, worker.tries
-                answer = worker.take()
-                if not isinstance(answer, Lost):
-                    idle.append(worker)
-                    yield job, answer
-                    continue
-                self._workers.remove(worker)
-                worker.end(at_once=True)
-                if tries < TRIES:
-                    again.append((job, tries + 1))
-                else:
-                    yield job, answer
+    def renew(self) -> None:
+        """End the workers, in the middle of their jobs if need be."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            self._lifeline.close()
+            executor.shutdown(cancel_futures=True)
 
-    def _new_worker(self) -> _Worker:
-        assert self._home is not None
-        worker = _Worker(self._start, self.work, self._home, self._processor())
-        self._workers.append(worker)
-        return worker
-
-    def _processor(self) -> int | None:
-        """The processor for a new worker; None if the system is to choose.
+    def _processor(self, number: int) -> int | None:
+        """The processor for a worker; None if the system is to choose.
 
         A worker and the kernels that it talks with take turns: left to itself, the system now and
         then has two workers share a processor while another one rests.
@@ -170,107 +231,47 @@ class LocalPool(Generic[Job, Result]):
         processors = sorted(os.sched_getaffinity(0))
         if self.count % len(processors):
             return None
-        taken = Counter(worker.processor for worker in self._workers)
-        return min(processors, key=lambda number: taken[number])
-
-    @staticmethod
-    def _ready(busy: list[_Worker]) -> list[_Worker]:
-        """The workers that have a result, or died, or have been silent for too long."""
-        waiting: dict[Any, _Worker] = {}
-        for worker in busy:
-            waiting[worker.pipe] = worker
-        soonest = min(worker.deadline for worker in busy) - time.monotonic()
-        found = connection.wait(list(waiting), timeout=max(0.0, soonest))
-        return [waiting[one] for one in found] or [
-            worker for worker in busy if worker.deadline <= time.monotonic()
-        ]
+        return processors[number % len(processors)]
 
 
-class _Worker:
-    """One worker process, and the coordinator's end of the pipe to it."""
-
-    def __init__(
-        self, start: Any, work: Callable[[Any], Any], home: Path, processor: int | None
-    ) -> None:
-        self.processor = processor
-        self.pipe, theirs = start.Pipe()
-        told = (theirs, work, str(home), processor, dict(os.environ))
-        self.process = start.Process(target=_serve, args=told, daemon=True)
-        self.process.start()
-        theirs.close()  # so that the worker's end closes with the worker
-        self.job: Any = None
-        self.tries = 0
-        self.deadline = 0.0
-
-    def give(self, job: Any, tries: int) -> None:
-        """Hand over a job; if nobody is there to take it, `take` will say so."""
-        self.job, self.tries, self.deadline = job, tries, time.monotonic() + PATIENCE
-        with suppress(OSError):
-            self.pipe.send(job)
-
-    def take(self) -> Any:
-        """The result, or how the worker was lost."""
-        self.job = None
-        try:
-            if not self.pipe.poll():
-                return Lost(f"its worker did not come to an end in {PATIENCE:g} seconds")
-            return self.pipe.recv()
-        except (EOFError, OSError):
-            self.process.join(5)
-            code = self.process.exitcode
-            how = f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
-            return Lost(f"its worker process died ({how})")
-
-    def end(self, at_once: bool) -> None:
-        """End the process, in the middle of its job if need be."""
-        self.pipe.close()  # an idle worker ends by itself
-        if at_once:
-            self.process.kill()
-        self.process.join(10)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        self.process.close()
-
-
-def _serve(
-    pipe: Any,
-    work: Callable[[Any], Any],
-    home: str,
-    processor: int | None,
-    environment: dict[str, str],
-) -> None:
-    """What a worker process does: jobs, until nobody sends any."""
+def _begin_work(lifeline: Any, home: str, places: Any, environment: dict[str, str]) -> None:
+    """What a worker process does before its first job."""
     os.environ.update(environment)  # it may have changed since `begin`
+    processor = places.get()
     if processor is not None:
         with suppress(OSError):  # it may have been taken away
             os.sched_setaffinity(0, {processor})
     os.setsid()  # Ctrl-C is for the coordinator, which ends its workers
-    threading.Thread(target=_follow_coordinator, daemon=True).start()
-    own = tempfile.mkdtemp(dir=home)
-    os.environ["TMPDIR"] = tempfile.tempdir = own
-    while True:
-        try:
-            job = pipe.recv()
-        except (EOFError, OSError):
-            return
-        result = work(job)
-        try:
-            pipe.send(result)
-        except OSError:
-            return
+    threading.Thread(target=_follow_coordinator, args=(lifeline,), daemon=True).start()
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(dir=home)
 
 
-def _follow_coordinator() -> None:
-    """End at once when the coordinator ends: nobody would take the results."""
+def _follow_coordinator(lifeline: Any) -> None:
+    """End at once when the coordinator does, or lets go: nobody would take the results."""
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGKILL)
+    connection.wait([lifeline, *([parent.sentinel] if parent is not None else [])])
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-def remove_leftovers() -> None:
-    """Remove the folders of pools whose coordinator was killed."""
+# ---------------------------------------------------------------- folders
+
+
+@contextmanager
+def home() -> Iterator[Path]:
+    """A folder for this process, which also goes if the process is killed: with the next one's."""
+    _remove_leftovers()
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER))
+    lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        yield folder
+    finally:
+        os.close(lock)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_leftovers() -> None:
+    """Remove the folders of those who were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
         with suppress(OSError):
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():

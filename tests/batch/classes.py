@@ -38,6 +38,7 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 c.CourseDirectory.course_id = "small"
 c.CourseDirectory.root = str(Path(__file__).parent) if "__file__" in globals() else os.getcwd()
 c.Execute.timeout = 120
+c.Intake.try_solution = False
 nbwarden.enable(c)
 """
 
@@ -56,9 +57,16 @@ class Class:
     `sites` of the course (its folder) is what `python -m nbwarden --course` gets.
     """
 
-    def __init__(self, root: Path, students: int, *, tiny: bool = False, **lines: str) -> None:
-        cells = tiny_cells() if tiny else None
-        self.course = SmallCourse(root, cells)
+    def __init__(
+        self,
+        root: Path,
+        students: int,
+        *,
+        tiny: bool = False,
+        cells: list[nbformat.NotebookNode] | None = None,
+        **lines: Any,
+    ) -> None:
+        self.course = SmallCourse(root, tiny_cells() if tiny else cells)
         self.root = root
         extra = "".join(f"c.{name.replace('__', '.')} = {value}\n" for name, value in lines.items())
         (root / "nbgrader_config.py").write_text(CONFIG + extra, encoding="utf-8")

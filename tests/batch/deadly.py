@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 
@@ -14,3 +15,11 @@ def work(job: str) -> str:
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
     return f"done {job}"
+
+
+def place(count: int) -> set[int]:
+    """The processors of a worker, told when so many workers have begun."""
+    others = Path(os.environ["TMPDIR"]).parent
+    while len(list(others.glob("tmp*"))) < count:
+        time.sleep(0.01)
+    return os.sched_getaffinity(0)

@@ -105,6 +105,28 @@ def test_a_cluster_gives_the_same_gradebook_though_a_worker_is_killed(
     assert alive == [], "sandboxes end with their worker"
 
 
+def test_who_ends_every_worker_it_meets_is_reported_and_costs_no_neighbor_anything():
+    code = f"""
+import os, sys
+sys.path.insert(0, {str(REPO)!r})
+os.environ["PYTHONPATH"] = {str(REPO)!r}
+import dask
+from distributed import LocalCluster
+from nbwarden.cluster import ClusterPool
+from tests.batch import deadly
+if __name__ == "__main__":
+    # whoever is at a worker that dies is suspected at once
+    dask.config.set({{"distributed.scheduler.allowed-failures": 0}})
+    with LocalCluster(2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+        with ClusterPool(cluster.scheduler_address) as pool:
+            jobs = [(name, (name,)) for name in ("a", "b", "die", "c", "d", "e")]
+            print({{name: str(result) for name, result in pool.run(deadly.work, jobs)}})
+"""
+    found = eval(run(sys.executable, "-c", code).stdout.strip())
+    assert "it ended the process that ran it 2 times" in found.pop("die")
+    assert found == {name: f"done {name}" for name in "abcde"}
+
+
 def test_no_scheduler_is_a_clear_error(handed_in, tmp_path):
     made = handed_in.copy(tmp_path / "course")
     code = (

@@ -194,7 +194,8 @@ def test_where_no_sandbox_can_be_entered_kernels_start_cold(tmp_path):
     code = (
         "import sys\n"
         "from nbwarden import warm\n"
-        "from nbwarden.batch import Course, grade_job\n"
+        "from nbwarden.batch import Run\n"
+        "from nbwarden.course import Course\n"
         "from nbwarden.command import load\n"
         "from pathlib import Path\n"
         "warm.Zygote.ask_ = warm.Zygote.ask\n"
@@ -203,11 +204,11 @@ def test_where_no_sandbox_can_be_entered_kernels_start_cold(tmp_path):
         "    return self.ask_(**request)\n"
         "warm.Zygote.ask = ask\n"
         "class Here:\n"
-        "    def run(self, jobs):\n"
-        "        for job in jobs: yield job, grade_job(job)\n"
+        "    def run(self, work, jobs):\n"
+        "        for name, given in jobs: yield name, work(*given)\n"
         "config = load(Path(sys.argv[1]))\n"
         "config.CourseDirectory.root = sys.argv[1]\n"
-        "print([o.status for o in Course(config).grade(['ps1'], Here())], warm.WarmSandbox.off)\n"
+        "print([o.status for o in Run(Course(config), ['ps1'], Here())], warm.WarmSandbox.off)\n"
     )
     done = run(sys.executable, "-c", code, made.root)
     assert done.stdout.strip() == "['graded'] True", done.stderr

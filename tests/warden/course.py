@@ -225,6 +225,7 @@ class SmallCourse:
         config.Execute.timeout = 120
         config.NbGraderAPI.log_level = "WARN"
         nbwarden.enable(config)
+        config.Intake.try_solution = False  # it takes as long as a submission
         if settings:
             settings(config)
         with redirect_stderr(StringIO()):

@@ -19,7 +19,7 @@ from nbgrader.api import Gradebook
 from nbgrader.utils import compute_checksum
 
 from nbwarden import command
-from nbwarden.batch import Course
+from nbwarden.course import Course
 from nbwarden.feedback import markdown_to_html
 from tests.support import run, tool
 from tests.warden.course import RIGHT, Graded, SmallCourse, cell_of, graded_cell, own, source_cells
@@ -107,7 +107,7 @@ def locked_text(source):
 def configure(course, more=""):
     (course.root / "nbgrader_config.py").write_text(
         "import nbwarden\nc = get_config()\nnbwarden.enable(c)\n"
-        f"c.CourseDirectory.course_id = 'small'\n{more}",
+        f"c.CourseDirectory.course_id = 'small'\nc.Intake.try_solution = False\n{more}",
         encoding="utf-8",
     )
 
