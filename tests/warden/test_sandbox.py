@@ -16,7 +16,6 @@ from pathlib import Path
 import psutil
 import pytest
 import zmq
-from jupyter_core.utils import run_sync
 from traitlets.config import Config
 
 from nbwarden.inside import boot
@@ -326,7 +325,8 @@ def test_nobody_waits_for_a_kernel_that_has_hung_up(tmp_path):
 
     with zmq.Context() as kernel, kernel.socket(zmq.ROUTER) as shell:
         shell.bind(f"ipc://{manager.ip}-1")
-        run_sync(talk)(shell)  # a browser of other tests may have a loop running here
+        with ThreadPoolExecutor() as elsewhere:  # in this thread a browser's loop may be running
+            elsewhere.submit(lambda: asyncio.run(talk(shell))).result()
 
 
 def ancestors(process):
