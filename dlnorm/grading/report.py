@@ -292,8 +292,13 @@ def _csv(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
     return stream.getvalue()
 
 
+#: What a formula begins with, for one spreadsheet or another.
+_FORMULA = "=+-@＝＋－＠"
+
+
 def _plain(value: Any) -> Any:
     """A value that no spreadsheet takes for a formula."""
     if isinstance(value, float):
         return f"{value:g}"
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+    begins = isinstance(value, str) and value.lstrip()[:1]
+    return f"'{value}" if begins and (begins in _FORMULA or value[0] in "\t\r\n") else value
