@@ -297,8 +297,11 @@ _FORMULA = "=+-@＝＋－＠"
 
 
 def _plain(value: Any) -> Any:
-    """A value that no spreadsheet takes for a formula."""
+    """A value that no spreadsheet takes for a formula or for more than one cell."""
     if isinstance(value, float):
         return f"{value:g}"
-    begins = isinstance(value, str) and value.lstrip()[:1]
-    return f"'{value}" if begins and (begins in _FORMULA or value[0] in "\t\r\n") else value
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r", "\n")  # which is quoted
+    formula = text.lstrip()[:1] in tuple(_FORMULA) or text[:1] in ("\t", "\n")
+    return f"'{text}" if formula else text

@@ -210,6 +210,12 @@ def test_no_cell_of_a_table_is_taken_for_a_formula(begin):
         assert all(cell.startswith("'") for cell in texts)
 
 
+@pytest.mark.without_sandbox
+def test_no_name_ends_its_row():
+    made = report.Report("b", 4, (report.Submission("a\r=1", 2, 0),), (), (), ())
+    assert "\r" not in report.tables(made)["students.csv"]
+
+
 # ---------------------------------------------------------------- likeness
 
 ONE = """
