@@ -32,10 +32,11 @@ from nbwarden import canonical, renamed
 from nbwarden.ask import CourseError, Instructor, is_trusted
 from nbwarden.files import Sorted, UnreadableError, Welcome, read_bytes
 from nbwarden.handed_in import NO_NOTEBOOK, Caps
+from nbwarden.launch import SandboxError
 from nbwarden.pictures import ENDINGS
 from nbwarden.rebuild import notebook, plain_text, rebuild, unread_notebook
 from nbwarden.remembered import remembered
-from nbwarden.sandbox import Sandbox, SandboxError
+from nbwarden.sandbox import Sandbox
 
 _MB = 2**20
 

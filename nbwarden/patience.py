@@ -75,11 +75,11 @@ def _apart(function: Callable[[str], str], text: str, seconds: float) -> tuple[s
                     stream.write(b"." + made)
         os._exit(0)
     os.close(writer)
-    made = _read(reader)
+    result = _read(reader)
     with suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
     _, _, used = os.wait4(child, 0)
-    return made, used.ru_utime + used.ru_stime
+    return result, used.ru_utime + used.ru_stime
 
 
 def _limit(seconds: int) -> None:
@@ -100,7 +100,7 @@ def _data() -> int:
 
 def _read(reader: int) -> str | None:
     """What comes through a pipe until it ends; None if that is nothing, or takes too long."""
-    end, parts = time.monotonic() + WAIT, []
+    end, parts = time.monotonic() + WAIT, list[bytes]()
     with os.fdopen(reader, "rb", buffering=0) as stream:
         while select.select([stream], [], [], max(0.0, end - time.monotonic()))[0]:
             part = stream.read(1 << 20)
