@@ -227,7 +227,8 @@ class SafeExtractor(ExtractorPlugin):  # type: ignore[misc]
         if plain is None:
             self._sum_up(listed)
             return
-        transfer_files, taken = self.parent._transfer_files, set()
+        transfer_files = self.parent._transfer_files
+        taken: set[Path] = set()
 
         def noted(collected: dict[str, Any]) -> None:
             taken.update(Path(path) for found in collected.values() for path in found["src_files"])

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nbwarden import refused
+from nbwarden.limits import IN_FORCE
 
 
 def find() -> str | None:
@@ -86,11 +87,11 @@ def _lends_rights(path: str) -> bool:
 
 
 def main() -> int:
-    """Say which bubblewrap is taken, or why there is no sandbox; 1 if there is none."""
+    """Say which bubblewrap is taken and how limits are kept; if there is no sandbox, why: 1."""
     if why := refusal():
         print(f"No sandbox: {why}", file=sys.stderr)
         return 1
-    print(f"Sandbox: {find()}")
+    print(f"Sandbox: {find()}\n{IN_FORCE}")
     return 0
 
 

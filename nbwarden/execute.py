@@ -36,8 +36,8 @@ from traitlets.config import Config
 from nbwarden import canonical, folders
 from nbwarden.ask import CourseError, Instructor, Question, is_trusted
 from nbwarden.folders import Entry
+from nbwarden.launch import SandboxError
 from nbwarden.outcomes import CourseFault, Trouble
-from nbwarden.sandbox import SandboxError
 from nbwarden.student import StudentKernel, error_output
 from nbwarden.warm import WARM
 

@@ -30,6 +30,7 @@ from traitlets import Integer, List, Unicode
 
 from nbwarden.ask import is_trusted
 from nbwarden.intake import preprocessed, released
+from nbwarden.patience import Patience, is_apart
 from nbwarden.pictures import (
     Page,
     Pictures,
@@ -76,6 +77,11 @@ def clean_html(text: str, pictures: Pictures | None = None) -> str:
         strip=True,
     )
     return _no_links_in_formulas(cleaner.clean(text))
+
+
+def _clean_output(text: str) -> str:
+    """What may be shown of HTML that a cell has put out."""
+    return clean_html(_without_code(text))
 
 
 def _inert(figure: str) -> str:
@@ -126,13 +132,17 @@ def _no_links_in_formulas(text: str) -> str:
 @pass_context
 def markdown_to_html(context: Any, source: str) -> str:
     """The jinja filter `markdown2html`, cleaned: for text that anybody may have written."""
-    if not _PICTURED.search(source):
-        return _rendered(source)
     cell, resources = context.get("cell") or {}, context.get("resources") or {}
+    patience = resources.setdefault("nbwarden_patience", Patience())
+    if not _PICTURED.search(source):
+        return str(patience.render(_rendered, source))
     folder = resources.get("metadata", {}).get("path")
     page = resources.setdefault("nbwarden_page", Page())
     pictures = Pictures(cell.get("attachments", {}), Path(folder) if folder else None, page)
-    return clean_html(_html(source, pictures), pictures)
+    made = patience.render(lambda text: clean_html(_html(text, pictures), pictures), source)
+    if is_apart(source):  # then the page does not know yet what is on it
+        page.room -= len(made)
+    return str(made)
 
 
 @remembered
@@ -157,8 +167,9 @@ class SafeOutput(NbGraderPreprocessor):  # type: ignore[misc]
         """Clean the outputs of one cell."""
         if cell.cell_type == "code":
             left, kept = self.max_bytes, []
+            patience = resources.setdefault("nbwarden_cleaning", Patience())
             for output in cell.outputs:
-                output = self._safe(output)
+                output = self._safe(output, patience)
                 if "data" in output and not output.data:
                     continue  # nothing of it can be shown
                 left -= len(str(output))
@@ -169,7 +180,7 @@ class SafeOutput(NbGraderPreprocessor):  # type: ignore[misc]
         return cell, resources
 
     @staticmethod
-    def _safe(output: NotebookNode) -> NotebookNode:
+    def _safe(output: NotebookNode, patience: Patience) -> NotebookNode:
         kind = output.output_type
         if kind == "stream":
             name = "stderr" if output.get("name") == "stderr" else "stdout"
@@ -184,7 +195,7 @@ class SafeOutput(NbGraderPreprocessor):  # type: ignore[misc]
                 plain = mime == "text/plain"
                 data[mime] = content if plain else _no_links_in_formulas(content)
             elif mime == "text/html" and isinstance(content, str):
-                data[mime] = clean_html(_without_code(content))
+                data[mime] = patience.render(_clean_output, content)
             elif mime == "image/svg+xml" and isinstance(content, str):
                 data.setdefault("text/html", _inert(content))
             elif mime in ("image/png", "image/jpeg") and is_base64(content):
@@ -325,7 +336,13 @@ class FeedbackPage(HTMLExporter):
         resources = self._init_resources(resources)  # type: ignore[no-untyped-call]
         register: Any = self.register_filter
         lexer = nb.metadata.get("language_info", {}).get("pygments_lexer", "ipython3")
-        register("highlight_code", lambda source, metadata=None: _highlighted(source, lexer))
+        patience = Patience()
+        register(
+            "highlight_code",
+            lambda source, metadata=None: patience.render(
+                lambda text: _highlighted(text, lexer), source
+            ),
+        )
         choose: Any = WidgetsDataTypeFilter
         told = {"notebook_metadata": self._nb_metadata, "resources": resources}
         register("filter_data_type", choose(**told, parent=self))

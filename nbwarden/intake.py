@@ -34,10 +34,11 @@ from nbwarden.ask import CourseError, Instructor, is_trusted
 from nbwarden.execute import Assignment, execute
 from nbwarden.files import Sorted, UnreadableError, Welcome, read_bytes
 from nbwarden.handed_in import NO_NOTEBOOK, Caps
+from nbwarden.launch import SandboxError
 from nbwarden.pictures import ENDINGS
 from nbwarden.rebuild import notebook, plain_text, rebuild, unread_notebook
 from nbwarden.remembered import remembered
-from nbwarden.sandbox import Sandbox, SandboxError
+from nbwarden.sandbox import Sandbox
 from nbwarden.solution import Trial
 from nbwarden.source import Frame
 

@@ -10,16 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -30,8 +26,10 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Bool, Integer, List, Unicode
 
-from nbwarden import bubblewrap, seccomp
+from nbwarden import bubblewrap, mounts
 from nbwarden.client import PromptClient
+from nbwarden.launch import Arguments, SandboxError, listens, rights, unused_user
+from nbwarden.limits import Limits, Watchman
 
 #: Set to 1, it switches the sandbox off, as `c.Sandbox.enabled = False` does.
 NO_SANDBOX = "NBWARDEN_NO_SANDBOX"
@@ -41,10 +39,6 @@ INSIDE = Path(__file__).with_name("inside")
 BOOT = "lib/nbwarden/inside/boot.py"
 _MB = 2**20
 _KERNEL_SOCKETS = ("shell_port", "iopub_port", "stdin_port", "hb_port", "control_port")
-
-
-class SandboxError(RuntimeError):
-    """The sandbox is missing or cannot be started; nobody's code was run."""
 
 
 class Sandbox(KernelProvisionerBase):
@@ -59,9 +53,9 @@ class Sandbox(KernelProvisionerBase):
 
     memory = Integer(
         2048,
-        help="""Megabytes of memory that a submission's processes may use together. Each process
-        is held to it by the system; their sum is looked at four times a second, and a submission
-        that exceeds it is stopped.""",
+        help="""Megabytes of memory that a submission's processes and their files, which are kept
+        in memory, may use together. Each process is held to it by the system; their sum is looked
+        at four times a second, and a submission that exceeds it is stopped.""",
     ).tag(config=True)
 
     processes = Integer(
@@ -71,7 +65,7 @@ class Sandbox(KernelProvisionerBase):
     ).tag(config=True)
 
     cpu_time = Integer(
-        600, help="Seconds of processor time that each process of a submission may use."
+        600, help="Seconds of processor time that a submission's processes may use together."
     ).tag(config=True)
 
     wall_time = Integer(
@@ -145,7 +139,8 @@ class Sandbox(KernelProvisionerBase):
     async def launch_kernel(self, cmd: list[str], **_: Any) -> KernelConnectionInfo:
         """Start the kernel and wait until its sockets are there."""
         inside = Path("/run/nbwarden")
-        self._uid = _nobody() if self.wanted and os.getuid() == 0 else None
+        if self.wanted and os.getuid() == 0:
+            self._uid = unused_user()
         if not self.wanted:
             self.log.warning(
                 "\n!! NO SANDBOX: students' code runs with all your rights on this machine !!\n"
@@ -166,11 +161,12 @@ class Sandbox(KernelProvisionerBase):
             inside / "boot.json": json.dumps(self._told(inside)).encode(),
         }
         self._errors = tempfile.TemporaryFile(prefix="nbw-")  # noqa: SIM115  (closed in cleanup)
-        start = self._start_inside if self.wanted else self._start_outside
-        start(inside, files)
+        (self._start_inside if self.wanted else self._start_outside)(inside, files)
         await self._wait_until_up()
         await self._wait_until_it_listens(self.outside(str(sockets)))
-        threading.Thread(target=self._watch, daemon=True, name="nbwarden-watch").start()
+        assert self._first is not None
+        folders = tuple(map(self.outside, mounts.FOLDERS if self.wanted else ()))
+        Watchman(self._limits(), self._first, folders, self._stop).start()
         connection["ip"] = self.outside(str(sockets))
         connection["key"] = key.encode()
         return cast(KernelConnectionInfo, connection)
@@ -185,22 +181,14 @@ class Sandbox(KernelProvisionerBase):
 
     def _told(self, inside: Path) -> dict[str, Any]:
         """What boot.py needs to know."""
-        limits = {
-            "RLIMIT_AS": 2 * self.memory * _MB,  # addresses, of which much is never used
-            "RLIMIT_DATA": self.memory * _MB,
-            "RLIMIT_CPU": self.cpu_time,
-            "RLIMIT_FSIZE": self.disk * _MB,
-            "RLIMIT_NPROC": self.processes,
-            "RLIMIT_NOFILE": 1024,
-            "RLIMIT_CORE": 0,
-        }
+        limits = self._limits().of_a_process()
         if not self.wanted:
             del limits["RLIMIT_NPROC"]  # it would count all that this user runs
         return {
             "limits": limits,
             "uid": self._uid,
             "folder": str(inside / "work") if self._place else "/submission",
-            "path": self._site_packages(),
+            "path": mounts.site_packages(),
             "connection": str(inside / "connection.json"),
         }
 
@@ -209,63 +197,30 @@ class Sandbox(KernelProvisionerBase):
         program = bubblewrap.find()
         if program is None:
             raise SandboxError(bubblewrap.refusal())
-        told, telling = os.pipe()
-        handles: list[int] = [telling]
-
-        def handle(content: bytes | Path) -> str:
-            if isinstance(content, Path):
-                handles.append(os.open(content, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
-            else:
-                handles.append(os.memfd_create("nbwarden"))
-                os.write(handles[-1], content)
-                os.lseek(handles[-1], 0, os.SEEK_SET)
-            return str(handles[-1])
-
-        try:
-            own = self._own_files(inside, files)
-            command = [
-                *(program, "--die-with-parent", "--new-session", "--clearenv"),
-                *("--cap-drop", "ALL"),
-                *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"),
-                *("--unshare-cgroup-try", "--hostname", "sandbox"),
-                *(self._rights()),
-                *self._memory_folder("/tmp", self.disk),  # first: Python may lie below it
-                *self._system(handle),
-                *self._memory_folder("/submission", self.disk),
-                *self._memory_folder("/dev/shm", self.disk),
-                *self._memory_folder(str(inside / "s"), 1),
-                *self._environment(inside),
-            ]
-            for path, content in own.items():
-                command += ["--perms", "0444", "--file", handle(content), str(path)]
-            for name, source in [*self._submission(), *_font_lists()]:
-                for parent in reversed(Path(name).parents[:-2]):
-                    command += ["--perms", "0777", "--dir", str(parent)]
-                command += ["--perms", "0666", "--file", handle(source), name]
-            command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/submission"]
-            if rules := seccomp.program():
-                command += ["--seccomp", handle(rules)]
-            command += ["--info-fd", str(telling), "--", sys.executable, "-I"]
-            command += [str(inside / BOOT), str(inside / "boot.json")]
-            self.process = subprocess.Popen(
-                command,
-                # its other end is held here: what begins inside sees by it that we have ended
-                # before bubblewrap was ready to see to that
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                pass_fds=handles,
-                cwd="/",
-            )
-        finally:
-            for number in handles:
-                os.close(number)
-        with os.fdopen(told, encoding="utf-8") as stream:
-            text = stream.read()
-        with suppress(ValueError, KeyError, psutil.Error):
-            self._first = psutil.Process(json.loads(text)["child-pid"])
+        with closing(Arguments()) as arguments:
+            self._fill(arguments, inside, files)
+            code = [sys.executable, "-I", str(inside / BOOT), str(inside / "boot.json")]
+            self.process, self._first = arguments.start(program, code, self._errors)
         if self._first is None:
             raise SandboxError(f"bubblewrap did not start: {self._complaint()}")
+
+    def _fill(self, arguments: Arguments, inside: Path, files: dict[Path, bytes]) -> None:
+        """Say what there is inside."""
+        arguments.add(
+            *rights(),
+            *mounts.memory_folder("/tmp", self.disk),  # first: Python may lie below it
+            *mounts.system(arguments.handle, self._uid or os.getuid(), self.readable),
+            *mounts.hiding(self.hidden_packages),
+            *mounts.memory_folder("/submission", self.disk),
+            *mounts.memory_folder("/dev/shm", self.disk),
+            *mounts.memory_folder(str(inside / "s"), 1),
+        )
+        for name, value in mounts.environment().items():
+            arguments.add("--setenv", name, value)
+        for path, content in self._own_files(inside, files).items():
+            arguments.add("--perms", "0444", "--file", arguments.handle(content), str(path))
+        copied = [*self._submission(), *mounts.font_lists()]
+        arguments.add(*mounts.copies(arguments.handle, copied))
 
     def _start_outside(self, inside: Path, files: dict[Path, bytes]) -> None:
         """Start the same kernel without any sandbox."""
@@ -294,102 +249,8 @@ class Sandbox(KernelProvisionerBase):
         return {**files, package / "__init__.py": b"", **modules}
 
     def _submission(self) -> list[tuple[str, Path]]:
-        """The files of the submission's folder: path inside, and path here. No notebooks."""
-        if not self.folder:
-            return []
-        root = Path(self.folder)
-        return [
-            (f"/submission/{path.relative_to(root).as_posix()}", path)
-            for path in sorted(root.rglob("*"))
-            if path.is_file() and not path.is_symlink() and path.suffix != ".ipynb"
-        ]
-
-    def _rights(self) -> list[str]:
-        """How the sandbox has no rights: in a user namespace, or as nobody if started by root."""
-        if os.getuid() == 0:
-            # boot.py takes an unused user id, and loses all capabilities with it
-            return ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-        return [
-            "--unshare-user",
-            *(["--disable-userns"] if bubblewrap.can("--disable-userns") else []),
-        ]
-
-    def _system(self, handle: Callable[[bytes], str]) -> list[str]:
-        """The system and Python, read-only, and none of the hidden packages."""
-        arguments = ["--proc", "/proc", "--dev", "/dev", "--perms", "0755", "--dir", "/etc"]
-        for name in ("bin", "sbin", "lib", "lib32", "lib64"):
-            path = Path("/", name)
-            if path.is_symlink():
-                arguments += ["--symlink", os.readlink(path), str(path)]
-            elif path.is_dir():
-                arguments += ["--ro-bind", str(path), str(path)]
-        small = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "fonts", "alternatives")
-        for path in (Path("/etc", name) for name in small):
-            if path.exists():
-                arguments += ["--ro-bind", str(path.resolve()), str(path)]
-        people = f"student:x:{self._uid or os.getuid()}:0::/tmp:/bin/false\n".encode()
-        arguments += ["--perms", "0444", "--file", handle(people), "/etc/passwd"]
-        whole = dict.fromkeys([sys.base_prefix, sys.prefix, *self._site_packages(), *self.readable])
-        for folder in ("/usr", *whole):
-            path = Path(folder)
-            if not path.is_dir() or (folder != "/usr" and path.is_relative_to("/usr")):
-                continue
-            for parent in reversed(path.parents[:-1]):
-                if not parent.is_relative_to("/usr"):
-                    arguments += ["--perms", "0755", "--dir", str(parent)]
-            arguments += ["--ro-bind", folder, folder]
-        path = Path(sys.executable)
-        while path.is_symlink():  # a virtual environment's Python, by way of ~/.local/bin, say
-            target = Path(os.path.normpath(path.parent / os.readlink(path)))
-            if not any(path.is_relative_to(folder) for folder in ("/usr", "/bin", *whole)):
-                for parent in reversed(path.parents[:-1]):
-                    arguments += ["--perms", "0755", "--dir", str(parent)]
-                arguments += ["--symlink", str(target), str(path)]
-            path = target
-        for path in self._hidden():
-            cover = ["--tmpfs"] if path.is_dir() else ["--ro-bind", "/dev/null"]
-            arguments += [*cover, str(path)]
-        return arguments
-
-    def _site_packages(self) -> list[str]:
-        """The folders of installed packages that this Python uses."""
-        ends = ("site-packages", "dist-packages")
-        return [path for path in sys.path if path.endswith(ends) and Path(path).is_dir()]
-
-    def _hidden(self) -> list[Path]:
-        """What of the hidden packages lies in the Python environment."""
-        found: list[Path] = []
-        for name in {"nbwarden", *(n.replace("-", "_") for n in self.hidden_packages)}:
-            for folder in map(Path, self._site_packages()):
-                for pattern in ("{}", "{}.py", "{}.*.so", "{}-*", "__editable__*{}*"):
-                    found += folder.glob(pattern.format(name))
-        return sorted(set(found))
-
-    @staticmethod
-    def _memory_folder(path: str, megabytes: int) -> list[str]:
-        """A writable folder in memory, of limited size."""
-        return ["--perms", "0777", "--size", str(megabytes * _MB), "--tmpfs", path]
-
-    @staticmethod
-    def _environment(inside: Path) -> list[str]:
-        """The environment variables: none of the grader's."""
-        variables = {
-            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
-            "HOME": "/tmp",
-            "USER": "student",
-            "LANG": "C.UTF-8",
-            "TMPDIR": "/tmp",
-            "IPYTHONDIR": "/tmp/.ipython",
-            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "NBGRADER_EXECUTION": "autograde",
-            # threads and their arenas take addresses, and a grader uses its cores for submissions
-            "MALLOC_ARENA_MAX": "2",
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
-        }
-        return [part for name, value in variables.items() for part in ("--setenv", name, value)]
+        """The files that the student's code finds: path inside, and path here."""
+        return mounts.submission(self.folder)
 
     async def _wait_until_up(self) -> None:
         """Wait for the kernel's sockets, and find its process."""
@@ -412,7 +273,7 @@ class Sandbox(KernelProvisionerBase):
         deadline = time.monotonic() + 300
         for name in ("shell_port", "iopub_port"):
             path = f"{sockets}-{_KERNEL_SOCKETS.index(name) + 1}"
-            while not _listens(path):
+            while not listens(path):
                 if await self.poll() is not None or time.monotonic() > deadline:
                     raise SandboxError(f"the kernel in the sandbox ended: {self._complaint()}")
                 await asyncio.sleep(0.005)
@@ -427,37 +288,13 @@ class Sandbox(KernelProvisionerBase):
 
     # -------- watching and ending
 
-    def _watch(self) -> None:
-        """Stop the sandbox when all its processes together take too much memory, or time."""
-        end = time.monotonic() + self.wall_time
-        first = self._first
-        while True:
-            time.sleep(0.25)
-            if first is None or self.process is None or self.process.poll() is not None:
-                return
-            used = 0
-            with suppress(psutil.Error):
-                for process in (first, *first.children(recursive=True)):
-                    with suppress(psutil.Error):
-                        used += process.memory_info().rss
-            if used > self.memory * _MB:
-                self.reason = f"it used more than {self.memory} MB of memory"
-            elif self._most_files() > self.files:
-                self.reason = f"it made more than {self.files} files"
-            elif time.monotonic() > end:
-                self.reason = f"it ran for more than {self.wall_time} seconds"
-            if self.reason:
-                self._kill_all()
-                return
+    def _limits(self) -> Limits:
+        return Limits(**{name: getattr(self, name) for name in Limits.__dataclass_fields__})
 
-    def _most_files(self) -> int:
-        """How many files lie in the fullest of the folders in memory: they take the system's."""
-        most = 0
-        for folder in ("/tmp", "/submission", "/dev/shm") if self.wanted else ():
-            with suppress(OSError):
-                system = os.statvfs(self.outside(folder))
-                most = max(most, system.f_files - system.f_ffree)
-        return most
+    def _stop(self, reason: str) -> None:
+        """End everything in the sandbox, by its watchman."""
+        self.reason = reason
+        self._kill_all()
 
     def _kill_all(self) -> None:
         """Kill the first process inside: the system kills all others with it."""
@@ -515,41 +352,6 @@ class Sandbox(KernelProvisionerBase):
         if self._place is not None:
             shutil.rmtree(self._place, ignore_errors=True)
             self._place = None
-
-
-def _listens(path: str) -> bool:
-    """Whether somebody takes connections there."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
-    return True
-
-
-def _font_lists() -> list[tuple[str, Path]]:
-    """Matplotlib's list of fonts, if it has made one: making it takes two seconds each time."""
-    cache = os.environ.get("MPLCONFIGDIR") or Path(
-        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "matplotlib"
-    )
-    return [
-        (f"/tmp/.cache/matplotlib/{path.name}", path)
-        for path in sorted(Path(cache).glob("fontlist-*.json"))
-        if path.is_file() and not path.is_symlink()
-    ]
-
-
-def _nobody() -> int:
-    """A user id that nobody has, of those this system or container knows."""
-    highest = 0
-    for line in Path("/proc/self/uid_map").read_text(encoding="utf-8").splitlines():
-        first, _, count = map(int, line.split())
-        highest = max(highest, first + count - 1)
-    highest = min(highest, 2**31 - 2)
-    if highest < 20_000:
-        raise SandboxError("this container knows too few user ids to give each submission its own")
-    lowest = max(20_000, highest - 1_000_000_000)
-    return lowest + secrets.randbelow(highest - lowest)
 
 
 class SandboxedKernelManager(AsyncKernelManager):

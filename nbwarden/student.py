@@ -17,7 +17,8 @@ from nbformat.v4 import new_output
 from nbwarden.canonical import new_cell
 from nbwarden.inside.data import unpack
 from nbwarden.inside.reply import MIME
-from nbwarden.sandbox import SandboxedKernelManager, SandboxError
+from nbwarden.launch import SandboxError
+from nbwarden.sandbox import SandboxedKernelManager
 
 if TYPE_CHECKING:
     from nbwarden.execute import SafeExecute

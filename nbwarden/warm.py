@@ -25,8 +25,9 @@ from typing import Any, ClassVar, cast
 
 import psutil  # type: ignore[import-untyped]
 
-from nbwarden import sandbox, seccomp
-from nbwarden.sandbox import BOOT, INSIDE, Sandbox, SandboxError
+from nbwarden import mounts, sandbox, seccomp
+from nbwarden.launch import SandboxError
+from nbwarden.sandbox import BOOT, INSIDE, Sandbox
 
 #: What every kernel imports when it starts, much of it late.
 _ALWAYS = (
@@ -132,7 +133,7 @@ class Warm:
             package = self.place / "lib" / "nbwarden"
             shutil.copytree(INSIDE, package / "inside", ignore=lambda *_: {"__pycache__"})
             package.joinpath("__init__.py").touch()
-            for name, source in sandbox._font_lists():
+            for name, source in mounts.font_lists():
                 target = self.place / Path(name).relative_to("/tmp")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
@@ -240,10 +241,9 @@ class WarmSandbox(Sandbox):
             if time.monotonic() > deadline or not _runs(self._first):
                 raise SandboxError(f"the sandbox did not start: {self._complaint()}")
             await asyncio.sleep(0.002)
-        parts = self._environment(inside)
-        environment = {**dict(zip(parts[1::3], parts[2::3], strict=True)), "PWD": "/submission"}
+        environment = {**mounts.environment(), "PWD": "/submission"}
         filter_ = seccomp.program()
-        zygote = WARM.forking(self._site_packages(), environment)
+        zygote = WARM.forking(mounts.site_packages(), environment)
         zygote.ask(
             first=self._first.pid,
             root=os.getuid() == 0,

@@ -19,12 +19,14 @@ td.number {{ text-align: right; }} .hole {{ background: #f88; }}
 </style>
 <h1>Attacks on the grader</h1>
 <p>{line}. A blank submission scores 0. Each attack is a submission of its own, graded among others
-that must not suffer from it, once with kernels that start cold and once with warm ones; and once
-against contained test cells, in which a student may give themselves any mark. Seconds are
+that must not suffer from it, with kernels that start cold and with warm ones, and both against
+trusted test cells, where it must gain nothing, and against contained ones, in which a student may
+give themselves any mark, as in plain nbgrader, and nothing else. Seconds are
 those between one graded submission and the next, on a machine that runs other tests as well. A row
 in red is a hole.</p>
 <table><thead><tr><th scope="col">Against</th><th scope="col">Attack</th><th scope="col">Tries to
-</th><th scope="col">Kernels</th><th scope="col">Score</th><th scope="col">Seconds</th>
+</th><th scope="col">Test cells</th><th scope="col">Kernels</th>
+<th scope="col">Score</th><th scope="col">Seconds</th>
 <th scope="col">Outcome</th></tr></thead>
 <tbody>{rows}</tbody></table>
 </html>
@@ -45,16 +47,17 @@ def write(reports: Iterable[Any], path: Path) -> str | None:
     return line
 
 
-def _place(row: dict[str, Any]) -> tuple[str, str, str]:
-    return row["kind"], row["name"], row["kernels"]
+def _place(row: dict[str, Any]) -> tuple[str, str, str, str]:
+    return row["kind"], row["name"], row["cells"], row["kernels"]
 
 
 def _row(row: dict[str, Any]) -> str:
     hole = " class='hole'" if row["problems"] else ""
-    outcome = "; ".join(row["problems"]) or row.get("outcome", "held")
+    gained = "their own mark changed, and nothing else" if row["score"] else "nothing gained"
+    outcome = "; ".join(row["problems"]) or gained
     return (
         f"<tr{hole}><td>{escape(row['kind'])}</td><th scope='row'>{escape(row['name'])}</th>"
-        f"<td>{escape(row['tries'])}</td><td>{row['kernels']}</td>"
+        f"<td>{escape(row['tries'])}</td><td>{row['cells']}</td><td>{row['kernels']}</td>"
         f"<td class='number'>{row['score']:g}</td>"
         f"<td class='number'>{row['seconds']:.1f}</td><td>{escape(outcome)}</td></tr>"
     )

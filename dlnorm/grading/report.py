@@ -292,8 +292,16 @@ def _csv(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
     return stream.getvalue()
 
 
+#: What a formula begins with, for one spreadsheet or another.
+_FORMULA = "=+-@＝＋－＠"
+
+
 def _plain(value: Any) -> Any:
-    """A value that no spreadsheet takes for a formula."""
+    """A value that no spreadsheet takes for a formula or for more than one cell."""
     if isinstance(value, float):
         return f"{value:g}"
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r", "\n")  # which is quoted
+    formula = text.lstrip()[:1] in tuple(_FORMULA) or text[:1] in ("\t", "\n")
+    return f"'{text}" if formula else text

@@ -195,6 +195,27 @@ def test_text_from_students_cannot_become_markup_or_a_formula():
     assert "'=1+1" in report.tables(made)["students.csv"]
 
 
+@pytest.mark.without_sandbox
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "＝", "\t", "\r", "\n", " =", "\t="])
+def test_no_cell_of_a_table_is_taken_for_a_formula(begin):
+    name = f"{begin}cmd|'/c calc'!A1"
+    pair = similar.Pair(name, name, 1.0, 3, (name,))
+    written = report.tables(
+        report.Report("b", 4, (report.Submission(name, 2, 0, name, name, 1.0),), (), (), (pair,))
+    )
+    for table in (written["students.csv"], written["similar.csv"]):
+        _, row = csv.reader(io.StringIO(table))
+        texts = [cell for cell in row if "calc" in cell]
+        assert len(texts) >= 3
+        assert all(cell.startswith("'") for cell in texts)
+
+
+@pytest.mark.without_sandbox
+def test_no_name_ends_its_row():
+    made = report.Report("b", 4, (report.Submission("a\r=1", 2, 0),), (), (), ())
+    assert "\r" not in report.tables(made)["students.csv"]
+
+
 # ---------------------------------------------------------------- likeness
 
 ONE = """

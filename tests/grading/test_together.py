@@ -51,6 +51,33 @@ def test_training_and_test_images_are_different_ones():
     assert len(trained & {image.tobytes() for image in case["tested"]}) <= 5  # true look-alikes
 
 
+def looked_up(case):
+    """The share of images named right by who finds the nearest one in `digits.npz`."""
+    stored = together._digits_file()
+    known = stored["images"].reshape(-1, 64).astype(float)
+    sought = case["tested"].astype(float)
+    rows = {"as they are": known, "sorted": np.sort(known, axis=1)}
+    asked = {"as they are": sought, "sorted": np.sort(sought, axis=1)}
+    found = {
+        kind: ((rows[kind] ** 2).sum(axis=1) - 2 * asked[kind] @ rows[kind].T).argmin(axis=1)
+        for kind in rows
+    }
+    return max((stored["classes"][best] == case["y_tested"]).mean() for best in found.values())
+
+
+def test_the_file_that_travels_helps_nobody_to_name_an_image():
+    shares = [looked_up(together._digits(np.random.default_rng(seed))[0]) for seed in range(6)]
+    # the numbers of the classes are a random permutation: by chance some are the old ones
+    assert np.mean(shares) < 0.3
+    assert max(shares) < checker.MARK - 0.2
+    case = together._digits(np.random.default_rng(0))[0]
+    known = {
+        np.sort(image).tobytes() for image in together._digits_file()["images"].reshape(-1, 64)
+    }
+    shown = [*case["images"].reshape(-1, 64), *case["tested"]]
+    assert not any(np.sort(image).tobytes() in known for image in shown)
+
+
 @pytest.mark.training
 def test_the_mark_lies_far_below_group_norm_and_far_above_batch_norm():
     """Six standard deviations from the mean of the reference.

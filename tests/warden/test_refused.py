@@ -10,8 +10,10 @@ import sys
 import pytest
 
 from nbwarden import bubblewrap, refused, seccomp
+from nbwarden.launch import SandboxError
+from nbwarden.limits import IN_FORCE
 from nbwarden.refused import System, explain
-from nbwarden.sandbox import NO_SANDBOX, Sandbox, SandboxError
+from nbwarden.sandbox import NO_SANDBOX, Sandbox
 from tests.batch.classes import Class
 from tests.support import REPO
 
@@ -269,5 +271,5 @@ def test_a_real_seccomp_filter_is_named(outer):
 def test_a_sandbox_that_works_is_named():
     command = [sys.executable, "-m", "nbwarden.bubblewrap"]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, cwd=REPO)
-    assert done.stdout == f"Sandbox: {bubblewrap.find()}\n"
+    assert done.stdout == f"Sandbox: {bubblewrap.find()}\n{IN_FORCE}\n"
     assert shutil.which(done.stdout.split()[1])

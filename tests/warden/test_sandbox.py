@@ -19,7 +19,8 @@ import zmq
 from traitlets.config import Config
 
 from nbwarden.inside import boot
-from nbwarden.sandbox import NO_SANDBOX, Sandbox, SandboxedKernelManager, SandboxError
+from nbwarden.launch import SandboxError
+from nbwarden.sandbox import NO_SANDBOX, Sandbox, SandboxedKernelManager
 from nbwarden.warm import _HOLD
 from tests.support import PATIENCE
 
@@ -188,6 +189,33 @@ time.sleep(600)
     assert reasons == ["it used more than 600 MB of memory"]
 
 
+def test_files_count_with_the_memory_of_processes():
+    code = """
+import time
+with open("/tmp/x", "wb") as stream:
+    for _ in range(350):
+        stream.write(bytes(2**20))
+block = bytearray(b"x") * (300 * 2**20)
+time.sleep(600)
+"""
+    reasons = []
+    assert "no answer" in inside(code, disk=400, watch=lambda box: reasons.append(box.reason))
+    assert reasons == ["it used more than 600 MB of memory"]
+
+
+def test_what_processes_share_counts_once():
+    code = """
+import os, time
+block = bytearray(b"x") * (150 * 2**20)
+for _ in range(6):
+    if os.fork() == 0:
+        time.sleep(600)
+time.sleep(1.5)
+print("still there")
+"""
+    assert inside(code) == "still there\n"
+
+
 @pytest.mark.parametrize(
     "start",
     [
@@ -229,6 +257,21 @@ def test_processor_time_is_limited():
     code = "while True: pass"
     inside(code, cpu_time=3, watch=lambda box: ended.append(box.process.poll()))
     assert ended != [None]
+
+
+def test_so_is_that_of_all_processes_even_if_their_parent_does_not_look_at_their_end():
+    code = """
+import os, signal, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+while True:
+    if os.fork() == 0:
+        while time.process_time() < 1: pass
+        os._exit(0)
+    while open(f"/proc/self/task/{os.getpid()}/children").read(): time.sleep(0.05)
+"""
+    reasons = []
+    inside(code, cpu_time=4, watch=lambda box: reasons.append(box.reason))
+    assert reasons == ["it used more than 4 seconds of processor time"]
 
 
 def test_wall_time_is_limited():
@@ -301,6 +344,11 @@ def test_without_a_sandbox_it_says_so_loudly_and_still_grades(course, monkeypatc
     assert "NO SANDBOX" in graded.log + caplog.text
 
 
+def talk_on(client):
+    while True:
+        client.execute("2")
+
+
 @pytest.mark.without_sandbox
 @pytest.mark.timeout(60)
 def test_nobody_waits_for_a_kernel_that_has_hung_up(tmp_path):
@@ -319,7 +367,7 @@ def test_nobody_waits_for_a_kernel_that_has_hung_up(tmp_path):
         client.shell_channel.socket.disable_monitor()
         monitor.close()
         with pytest.raises(zmq.Again):
-            client.execute("2")
+            talk_on(client)  # until zmq, too, has seen that nobody is there
         client.stop_channels()
         manager.let_go()
 
