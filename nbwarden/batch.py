@@ -132,6 +132,7 @@ class Run:
         Sandbox(config=course.config).check()  # before anything is changed
         self._settled: list[Finished] = []  # without any work
         self._failures: list[Outcome] = []  # in a row
+        self._has_graded = False
 
     def __iter__(self) -> Iterator[Finished]:
         with (
@@ -228,12 +229,14 @@ class Run:
         _log(outcome, f"{name}, {student}")
         if isinstance(outcome, (Graded, Unreadable)):
             self._failures.clear()
+            self._has_graded = True
             record = Record(
                 task.handed_in, task.work.version, outcome.status, outcome.reason, seconds
             )
             with engine.begin() as connection:
                 records.remember(connection, name, student, record)
-        else:
+        elif isinstance(outcome, Trouble) or not self._has_graded:
+            # a judge that failed on a few answers must not stop the others
             self._failures.append(outcome)
             if len(self._failures) == IN_A_ROW:
                 raise BatchError(

@@ -7,6 +7,7 @@ import glob
 import os
 import re
 import shlex
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -97,8 +98,14 @@ class Course:
     # -------- generating
 
     def generate(self, assignment: str) -> None:
-        """Run `nbgrader generate_assignment`; RuntimeError with nbgrader's reason if it fails."""
-        result = self.api.generate_assignment(assignment)
+        """Have nbgrader generate an assignment into the gradebook, and leave what is released.
+
+        RuntimeError with nbgrader's reason if it fails.
+        """
+        with tempfile.TemporaryDirectory(prefix="nbw-release-") as elsewhere:
+            aside = deepcopy(self.config)
+            aside.CourseDirectory.release_directory = elsewhere
+            result = open_course(aside).generate_assignment(assignment)
         if not result["success"]:
             reason = _last_error(result)
             if "Cannot add or remove cells" in reason:

@@ -166,6 +166,25 @@ def test_when_all_fail_alike_grading_stops_and_says_so(course):
     assert made.marks() == {}
 
 
+def test_judges_that_fail_on_the_answers_of_a_few_stop_nobody(course):
+    course, made = course
+    odd = dict.fromkeys(made.students[1:], CourseFault("the judge of check failed"))
+    outcomes = [o.status for o in Run(course, [ASSIGNMENT], Fake(**odd))]
+    assert outcomes == ["graded", *["course fault"] * 3]
+
+
+def test_what_is_released_is_left_alone(course):
+    course, made = course
+    mine = made.root / "release" / ASSIGNMENT / "README.md"
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("Read me.", encoding="utf-8")
+    before = {path.name: path.read_bytes() for path in mine.parent.iterdir()}
+    source = made.root / "source" / ASSIGNMENT / "ps1.ipynb"
+    source.write_text(source.read_text("utf-8").replace("import helper", "import helper  # it"))
+    assert {o.status for o in Run(course, [ASSIGNMENT], Fake())} == {"graded"}
+    assert {path.name: path.read_bytes() for path in mine.parent.iterdir()} == before
+
+
 def test_a_page_that_cannot_be_made_costs_no_point_and_is_made_next_time(course, monkeypatch):
     course, made = course
 
