@@ -160,6 +160,7 @@ def _api(root: Path, protected: bool) -> NbGraderAPI:
     config.NbGraderAPI.log_level = "WARN"
     if protected:
         nbwarden.enable(config)
+        config.Intake.try_solution = False  # in some patterns it costs points, as in nbgrader
     with redirect_stderr(StringIO()):
         api = NbGraderAPI(config=config)
     api.log.propagate = False
