@@ -7,13 +7,14 @@ comes back, and this process alone writes it down.
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import CancelledError, Executor
 from types import TracebackType
 from typing import Any
 
 from nbwarden.workers import Pool
 
-#: Seconds to wait for a scheduler to answer.
+#: Seconds to wait for a scheduler to answer, and for a worker in the place of one that died.
 PATIENCE = 20.0
 
 
@@ -81,6 +82,9 @@ class ClusterPool(Pool):
 
     def renew(self) -> None:
         """Begin again; the cluster itself puts others in the place of workers that died."""
+        end = time.monotonic() + PATIENCE
+        while self._client.status == "running" and not self._workers() and time.monotonic() < end:
+            time.sleep(0.1)
         self.look()
 
     def look(self) -> None:

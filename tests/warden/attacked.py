@@ -40,8 +40,8 @@ CLASS = 8
 KINDS = tuple(dict.fromkeys(attack.kind for attack in ATTACKS))
 #: Attacks that look for the text of a hidden test: where it runs, the student's process has it.
 READS_TESTS = ("the hidden test read", "the interpreter's memory read")
-#: An attack with a text cell of its own, which may be a written answer that has lost its place.
-WRITES = ("cells of impossible types",)
+#: Attacks with text cells of their own, which may be a written answer that has lost its place.
+WRITES = ("cells of impossible types", "text that is costly to show")
 #: Two students whose marks no attack may touch: one is graded first, one last.
 HONEST = ("0-first", "honest")
 #: Seconds that the limits below leave to an attack, on a machine ten times as busy as it should be.

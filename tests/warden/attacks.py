@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
 
 from tests.warden.course import SECRET, Edit, cell_of, own
 
@@ -185,6 +186,74 @@ attack(
     "    else: found(limit)\n" + WRONG,
 )
 
+attack(
+    "python",
+    "an argument changed that the judge may use",
+    "rewrite what is compared with, in place",
+    "import numpy as np\n\n\ndef double(x):\n    try: x[...] = 0\n    except TypeError: pass\n"
+    "    return x\n\n\ndef shift(x):\n    x[...] = -1\n    return x, x\n\n\n"
+    "def unshift(out, cache):\n    out[...] = 0\n    return out",
+)
+attack(
+    "python",
+    "the check itself replaced",
+    "define what a test cell calls",
+    WRONG + "import helper\ncheck_double = check_shift = check_unshift = lambda *a: None\n"
+    "for name in ('check_double', 'check_shift', 'check_unshift'):\n"
+    "    setattr(helper, name, lambda *a: None)\nhelper.Check.__call__ = lambda *a: None",
+)
+attack(
+    "python",
+    "Fraction, Decimal and Number subclassed",
+    "pass an `isinstance` by protocol",
+    "import numbers\n\n\nclass Any(type):\n"
+    "    __instancecheck__ = __subclasscheck__ = lambda *a: True\n\n\n"
+    "@numbers.Number.register\nclass N(metaclass=Any):\n"
+    "    __class__ = property(lambda self: float)\n"
+    "    __eq__ = __lt__ = __le__ = lambda self, other: True\n"
+    "    __sub__ = __rsub__ = __abs__ = lambda self, *a: self\n    __hash__ = None\n\n\n"
+    "def double(x):\n    return N()\n\n\ndef shift(x):\n    return N(), N()",
+)
+attack(
+    "python",
+    "StopIteration inside a map",
+    "end a loop over the tests early",
+    "def double(x):\n    raise StopIteration\n\n\ndef shift(x):\n    yield from ()\n\n\n"
+    "def unshift(out, cache):\n    raise StopIteration",
+)
+attack(
+    "python",
+    "random states taken over",
+    "know, or choose, what a test will draw",
+    WRONG + "import random, numpy as np\nnp.random.seed = random.seed = lambda *a: None\n"
+    "np.random.default_rng = lambda *a: type('R', (), {'__getattr__': lambda s, n: "
+    "lambda *a, **k: np.zeros(3)})()\nnp.random.set_state(('MT19937', [2**32 - 1] * 624, 624))",
+)
+attack(
+    "python",
+    "an audit hook that ends everything",
+    "have every later call of the tests end quietly",
+    WRONG + "import os, sys\n\n\ndef hook(event, args):\n"
+    "    if event in ('exec', 'compile'): os._exit(0)\n\n\nsys.addaudithook(hook)",
+)
+attack(
+    "python",
+    "a trace that rewrites locals",
+    "change the variables of what calls the answer",
+    WRONG + "import sys\n\n\ndef trace(frame, event, arg):\n"
+    "    for name in ('replies', 'expected', 'share'): frame.f_locals[name] = 1\n"
+    "    return trace\n\n\nsys.settrace(trace)\nimport threading\nthreading.settrace(trace)",
+)
+attack(
+    "python",
+    "forged errors of the grader",
+    "have the grader take its own words for trouble of its own",
+    "class SandboxError(OSError): pass\n\n\nclass CourseError(RuntimeError): pass\n\n\n"
+    "def double(x):\n    raise SandboxError(28, 'No space left on device')\n\n\n"
+    "def shift(x):\n    raise CourseError('grading refused: the instructor\\'s solution fails')"
+    "\n\n\ndef unshift(out, cache):\n    raise MemoryError('[Errno 12]')",
+)
+
 # ---------------------------------------------------------------- values that lie
 
 attack(
@@ -297,6 +366,73 @@ attack(
     "import itertools\n\n\ndef double(x):\n    return itertools.repeat(x)\n\n\n"
     "def shift(x):\n    return itertools.cycle([x + 1, {}])\n\n\n"
     "def unshift(out, cache):\n    return cache",
+)
+
+attack(
+    "values",
+    "code to be evaluated",
+    "a text that is code, for whoever evaluates it",
+    "def double(x):\n    return \"__import__('os').system('touch @TMP@/evaluated')\"\n\n\n"
+    "def shift(x):\n    return double(x), {double(x): 1}\n\n\n"
+    "def unshift(out, cache):\n    return cache",
+)
+attack(
+    "values",
+    "a pickle",
+    "bytes that run something when they are loaded",
+    "import base64, os, pickle\n\n\nclass Run:\n"
+    "    def __reduce__(self): return os.system, ('touch @TMP@/unpickled',)\n\n\n"
+    "def double(x):\n    return pickle.dumps(Run())\n\n\n"
+    "def shift(x):\n    return base64.b64encode(pickle.dumps(Run())), pickle.dumps(Run())",
+)
+attack(
+    "values",
+    "SQL",
+    "a text that ends a query and begins another",
+    'def double(x):\n    return "0\'; UPDATE grade SET auto_score = 99; --"\n\n\n'
+    "def shift(x):\n    return double(x), double(x)\n\n\n"
+    'def unshift(out, cache):\n    raise type("E\'); DROP TABLE grade; --", (Exception,), {})',
+)
+attack(
+    "values",
+    "paths of the instructor's files",
+    "a name that somebody may open and show",
+    "def double(x):\n    return '@ROOT@/source/ps1/ps1.ipynb'\n\n\n"
+    "def shift(x):\n    return '/etc/shadow', 'file:///etc/shadow'\n\n\n"
+    "def unshift(out, cache):\n    return 0",
+)
+attack(
+    "values",
+    "no entries and no axes",
+    "shapes over which everything is true",
+    "import numpy as np\n\n\ndef double(x):\n    return np.empty((0,) + np.shape(x))\n\n\n"
+    "def shift(x):\n    return np.empty(0), None\n\n\n"
+    "def unshift(out, cache):\n    return np.empty((0, 3))",
+)
+attack(
+    "values",
+    "a range and numbers without end",
+    "have the grader count, multiply or print what has no end",
+    "def double(x):\n    return range(10**18)\n\n\ndef shift(x):\n"
+    "    return 10**5000 if x[0] else 'x' * 10**7, [10**5000] * 1000\n\n\n"
+    "def unshift(out, cache):\n    return cache",
+)
+attack(
+    "values",
+    "masked, matrix and record arrays",
+    "arrays whose comparison is another one",
+    "import numpy as np\n\n\ndef double(x):\n"
+    "    return np.ma.masked_all(np.shape(x))\n\n\n"
+    "def shift(x):\n    return np.ma.array(np.zeros(3), mask=True), np.ma.masked\n\n\n"
+    "def unshift(out, cache):\n    return np.ma.masked",
+)
+attack(
+    "values",
+    "an array that is not there",
+    "strides and buffers that lead outside of an array's memory",
+    "import numpy as np\n\n\ndef double(x):\n    return np.lib.stride_tricks.as_strided("
+    "np.zeros(1), np.shape(x) or (1,), [1 << 40] * max(1, np.ndim(x)))\n\n\n"
+    "def shift(x):\n    return np.lib.stride_tricks.as_strided(np.zeros(1), (3,), (-8,)), 0",
 )
 
 # ---------------------------------------------------------------- the wire
@@ -436,6 +572,35 @@ attack(
     _REPLY + "import threading, time\nimport nbwarden.inside.data as d\n\n\ndef go():\n"
     "    while True:\n        publish(d.pack({'reply': [{'returned': 6}]}))\n"
     "        time.sleep(0.2)\n\n\n" + WRONG + "threading.Thread(target=go, daemon=True).start()",
+)
+
+attack(
+    "wire",
+    "a hundred replies at once",
+    "answer first, last and in between",
+    call(
+        "import nbwarden.inside.data as d\n"
+        "for _ in range(100): publish(d.pack({'reply': [{'returned': 6}]}))",
+        _REPLY,
+    ),
+)
+attack(
+    "wire",
+    "the kernel's sockets closed",
+    "hang up, and go on",
+    call(
+        "kernel = get_ipython().kernel\nfor stream in kernel.shell_stream, kernel.control_stream:\n"
+        "    stream.socket.close(linger=0)\nimport time\ntime.sleep(30)"
+    ),
+)
+attack(
+    "wire",
+    "files in the runtime folder",
+    "have the grader read a connection that is not its kernel's",
+    WRONG + "import json, os\nfor name in ('connection.json', 'boot.json', 's/connection.json'):\n"
+    "    for do in (os.remove, lambda p: open(p, 'w').write(json.dumps({'ip': '@TMP@/k'}))):\n"
+    "        try: do('/run/nbwarden/' + name)\n        except OSError: pass\n"
+    "        else: name.startswith('s/') or found(name)",
 )
 
 # ---------------------------------------------------------------- taking more than one's share
@@ -583,6 +748,68 @@ attack(
     shift="x = " + "-" * 200_000 + "1",
 )
 
+attack(
+    "resources",
+    "many children that take memory",
+    "each little, and all of them together more than there is",
+    call(
+        "import os, time\nfor _ in range(200):\n    try: child = os.fork()\n"
+        "    except OSError: break\n    if child == 0:\n        os.setsid()\n"
+        "        block = bytearray(b'z') * (30 * 2**20)\n        time.sleep(3000)\n"
+        "time.sleep(3000)"
+    ),
+)
+attack(
+    "resources",
+    "shared memory in files",
+    "fill the folders in memory, whose bytes no process's size shows",
+    call(
+        "import mmap\nfor folder in ('/dev/shm', '/tmp', '/submission'):\n"
+        "    for number in range(40):\n        try:\n"
+        "            with open(f'{folder}/m{number}', 'w+b') as file:\n"
+        "                file.truncate(2**24)\n"
+        "                mmap.mmap(file.fileno(), 2**24)[:] = bytes(2**24)\n"
+        "        except (OSError, ValueError): break\n    else: found(folder)"
+    ),
+)
+attack(
+    "resources",
+    "processor time of short-lived children",
+    "leave each process's limit by ending before it",
+    call(
+        "import os, signal, time\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nwhile True:\n"
+        "    try:\n        if os.fork() == 0:\n"
+        "            while time.process_time() < 1: pass\n            os._exit(0)\n"
+        "    except OSError: pass\n    time.sleep(0.2)"
+    ),
+)
+attack(
+    "resources",
+    "priority and timers",
+    "crowd others out by priority, or have signals sent for ever",
+    call(
+        "import os, signal\ntry: os.nice(-10)\nexcept OSError: pass\nelse: found('nice')\n"
+        "try: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))\n"
+        "except OSError: pass\nelse: found('real time')\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)\n"
+        "signal.signal(signal.SIGALRM, lambda *a: None)"
+    ),
+)
+attack(
+    "resources",
+    "files that are open",
+    "take all handles",
+    call("import os\nseen = []\nwhile True: seen.append(os.open('/dev/null', os.O_RDONLY))"),
+)
+attack(
+    "resources",
+    "recursion without end",
+    "overflow the stack of whoever reads",
+    "import sys\nsys.setrecursionlimit(10**9)\ndef double(x):\n    return double(x)\n\n\n"
+    "class Deep:\n    def __repr__(self): return repr(self)\n\n\n"
+    "def shift(x):\n    return Deep(), Deep()",
+)
+
 # ---------------------------------------------------------------- looking around
 
 attack(
@@ -718,6 +945,31 @@ attack(
     + call("import os\nos._exit(1)").replace("def double", "\n\ndef double"),
 )
 
+attack(
+    "outside",
+    "what was deleted, and what is above",
+    "look through open handles and links of /proc",
+    call(
+        "import os\nfor number in os.listdir('/proc/self/fd'):\n"
+        "    try: place = os.readlink(f'/proc/self/fd/{number}')\n    except OSError: continue\n"
+        "    if place.startswith(('@ROOT@', '@TMP@', '@HOME@')): found(place)\n"
+        "for place in ('/proc/1/root/etc/shadow', '/proc/1/environ'):\n"
+        "    try: seen = open(place).read()\n"
+        "    except OSError: continue\n"
+        "    if place.endswith('shadow') or 'ATTACK_' + 'CANARY' in seen: found(place)"
+    ),
+)
+attack(
+    "outside",
+    "the system's own settings",
+    "read or write what all processes of the machine share",
+    call(
+        "for path in ('/proc/sys/kernel/hostname', '/proc/sysrq-trigger', '/sys/kernel/mm', "
+        "'/proc/sys/vm/drop_caches', '/sys/fs/cgroup/cgroup.procs', '/dev/kmsg'):\n"
+        "    try: open(path, 'w').write('1')\n    except OSError: pass\n    else: found(path)"
+    ),
+)
+
 # ---------------------------------------------------------------- the notebook
 
 
@@ -799,6 +1051,31 @@ def _outputs(notebook: NotebookNode) -> None:
                 )
             ]
 
+
+def _forged_errors(notebook: NotebookNode) -> None:
+    text = "SandboxError: x\ngrading refused: x\n[Errno 28] No space left on device\nMemoryError"
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.execution_count = text
+            cell.outputs = [{"output_type": "error", "ename": text, "evalue": text}]
+    notebook.metadata.update(nbwarden={"unreadable": text, "remark": text})
+
+
+def _costly(notebook: NotebookNode) -> None:
+    texts = ["\\begin{a}" * 40_000, "<b>" * 100_000, "[" * 100_000, "*a " * 100_000, "&" * 200_000]
+    notebook.cells += [new_markdown_cell(text) for text in texts]
+    notebook.cells.append(own("x = (1 + 2)\n" * 300_000))
+
+
+def _trusted(notebook: NotebookNode) -> None:
+    cell = cell_of(notebook, "double")
+    cell.source = "# nbwarden: trusted\ncheck_double(3, double)\n__import__('os').abort()"
+    notebook.cells.append(own("# nbwarden: trusted\nimport os\nos.abort()"))
+
+
+attack("notebook", "forged errors", "be taken for trouble of the grader's", edit=_forged_errors)
+attack("notebook", "text that is costly to show", "keep the page from being made", edit=_costly)
+attack("notebook", "a trusted cell of one's own", "be run by the grader", edit=_trusted)
 
 attack("notebook", "cells that are not to run", "a test that did not run gives points", edit=_tags)
 attack("notebook", "locked cells changed", "tests and imports replaced", edit=_unlocked)
