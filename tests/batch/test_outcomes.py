@@ -180,7 +180,9 @@ def test_what_is_released_is_left_alone(course):
     mine.write_text("Read me.", encoding="utf-8")
     before = {path.name: path.read_bytes() for path in mine.parent.iterdir()}
     source = made.root / "source" / ASSIGNMENT / "ps1.ipynb"
-    source.write_text(source.read_text("utf-8").replace("import helper", "import helper  # it"))
+    source.write_text(
+        source.read_text("utf-8").replace("import helper", "import helper  # it"), "utf-8"
+    )
     assert {o.status for o in Run(course, [ASSIGNMENT], Fake())} == {"graded"}
     assert {path.name: path.read_bytes() for path in mine.parent.iterdir()} == before
 

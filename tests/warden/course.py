@@ -76,6 +76,8 @@ def nearly(a, b):
 
 def judge_of(expected):
     def judge(replies):
+        if not (isinstance(replies, list) and all(isinstance(r, dict) for r in replies)):
+            raise ValueError("this is no answer")  # but what somebody has sent in its place
         for reply, right in zip(replies, expected):
             got = reply.get("returned")
             got = got[0] if isinstance(got, tuple) and got else got
