@@ -98,14 +98,8 @@ class Course:
     # -------- generating
 
     def generate(self, assignment: str) -> None:
-        """Have nbgrader generate an assignment into the gradebook, and leave what is released.
-
-        RuntimeError with nbgrader's reason if it fails.
-        """
-        with tempfile.TemporaryDirectory(prefix="nbw-release-") as elsewhere:
-            aside = deepcopy(self.config)
-            aside.CourseDirectory.release_directory = elsewhere
-            result = open_course(aside).generate_assignment(assignment)
+        """Run `nbgrader generate_assignment`; RuntimeError with nbgrader's reason if it fails."""
+        result = self.api.generate_assignment(assignment)
         if not result["success"]:
             reason = _last_error(result)
             if "Cannot add or remove cells" in reason:
@@ -127,7 +121,7 @@ class Course:
         )
 
     def generate_if_changed(self, engine: Engine, assignment: str, content: str) -> None:
-        """Have the gradebook know the assignment as it is now."""
+        """Have the gradebook know the assignment as it is now, and leave what is released."""
         with engine.begin() as connection:
             known = records.content(connection, records.GENERATED, assignment) == content
             if not known:  # until it is done, nobody knows
@@ -138,7 +132,10 @@ class Course:
             except MissingEntry:
                 known = False
         if not known:
-            self.generate(assignment)
+            with tempfile.TemporaryDirectory(prefix="nbw-release-") as elsewhere:
+                aside = deepcopy(self.config)
+                aside.CourseDirectory.release_directory = elsewhere
+                Course(aside).generate(assignment)
             with engine.begin() as connection:
                 records.set_content(connection, records.GENERATED, assignment, content)
 
