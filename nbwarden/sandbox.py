@@ -38,6 +38,8 @@ INSIDE = Path(__file__).with_name("inside")
 #: What is started there.
 BOOT = "lib/nbwarden/inside/boot.py"
 _MB = 2**20
+#: In milliseconds.
+_A_DAY = 24 * 60 * 60 * 1000
 _KERNEL_SOCKETS = ("shell_port", "iopub_port", "stdin_port", "hb_port", "control_port")
 
 
@@ -379,10 +381,10 @@ class SandboxedKernelManager(AsyncKernelManager):
         """A client that takes no message larger than `largest_message`."""
         context = zmq.asyncio.Context()
         context.setsockopt(zmq.MAXMSGSIZE, self.largest_message)
-        # connected once, before a student's code runs: later, another socket may be in its place
-        context.setsockopt(zmq.RECONNECT_IVL, -1)
-        # so there may be nobody to send to, for whom zmq would wait for ever
-        context.setsockopt(zmq.SNDTIMEO, 1000)
+        # connected once, before a student's code runs: later, another socket may be in its place.
+        # Not -1, for never: with that, zmq has aborted the process when a kernel hung up
+        context.setsockopt(zmq.RECONNECT_IVL, _A_DAY)
+        context.setsockopt(zmq.SNDTIMEO, 1000)  # there may be nobody to send to
         self._contexts.append(context)
         return super().client(context=context, **kwargs)
 
